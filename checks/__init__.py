@@ -1,0 +1,30 @@
+"""The kinds of checks: one module each, with its parameters and a pure `evaluate`.
+
+A check is a function from parameters and evidence to a verdict. It does no I/O and reads no
+clock; `evidence.now` is the time of judging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from checks._params import Params
+from validator.model import Evidence, Signal, Verdict
+
+Evaluate = Callable[[Any, Evidence], Verdict]
+"""`(parameters, evidence) -> verdict`; the parameters are of the kind's own class."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckKind:
+    """One kind of check: what it is given, how it judges, and what evidence it reads."""
+
+    params: type[Params]
+    evaluate: Evaluate
+    signals: tuple[Signal, ...]
+
+
+CHECKS: Mapping[str, CheckKind] = {}
+"""Every kind by its name in a suite. Literal: importing must have no side effects."""

@@ -1,0 +1,96 @@
+"""From findings to a verdict: the part of "Rules of judging" (DESIGN.md) that all checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from validator.model import (
+    Coverage,
+    CoverageState,
+    Evidence,
+    Finding,
+    Signal,
+    Status,
+    Verdict,
+)
+
+_WORST_FIRST = (
+    CoverageState.ABSENT,
+    CoverageState.UNREACHABLE,
+    CoverageState.OPEN,
+    CoverageState.UNPROVEN,
+    CoverageState.EXHAUSTED,
+    CoverageState.SETTLED,
+)
+
+_CODES = {
+    CoverageState.ABSENT: "no_source",
+    CoverageState.UNREACHABLE: "source_unreachable",
+    CoverageState.UNPROVEN: "source_unproven",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a check looked at and what it found.
+
+    `count` is how many pieces of evidence it looked at, `summary` what a pass says, `notes` what
+    is worth knowing though it decides nothing. `exists` is True when the check asks only that at
+    least one exists, and one does: only then a pass needs no complete evidence.
+    """
+
+    kind: str
+    signals: tuple[Signal, ...]
+    count: int
+    summary: str
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    exists: bool = False
+
+
+def worst(evidence: Evidence, signals: Sequence[Signal]) -> Coverage:
+    """Return the least trustworthy coverage among `signals`."""
+    return min(
+        (evidence.covered(signal) for signal in signals),
+        key=lambda coverage: _WORST_FIRST.index(coverage.state),
+    )
+
+
+def decide(evidence: Evidence, examined: Examined) -> Verdict:
+    """Turn what a check found into its verdict.
+
+    A final finding fails at once. Any other finding fails when the evidence is complete, waits
+    while more may come, and is inconclusive where completeness cannot be had. Without findings
+    the check passes by the same rule, or at once if that something exists is all it asks.
+
+    >>> # doctest would need an Evidence; see tests/checks/test_verdict.py
+    """
+    coverage = worst(evidence, examined.signals)
+    status, code, summary = _outcome(examined, coverage)
+    return Verdict(
+        check=examined.kind,
+        name=examined.kind,
+        status=status,
+        code=code,
+        summary=summary,
+        findings=examined.findings,
+        notes=examined.notes,
+        examined=examined.count,
+        signals=examined.signals,
+        blocked_by="",
+        catches="",
+    )
+
+
+def _outcome(examined: Examined, coverage: Coverage) -> tuple[Status, str, str]:
+    findings = examined.findings
+    if any(finding.final for finding in findings) or (findings and coverage.state.complete):
+        first = next((finding for finding in findings if finding.final), findings[0])
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        return Status.FAIL, first.code, first.summary + more
+    if not findings and (coverage.state.complete or examined.exists):
+        return Status.PASS, "ok", examined.summary
+    if coverage.state is CoverageState.OPEN:
+        return Status.PENDING, "pending", coverage.reason
+    return Status.INCONCLUSIVE, _CODES[coverage.state], coverage.reason

@@ -1,0 +1,399 @@
+"""What is observed and what is said of it: frozen dataclasses, no behaviour that acts.
+
+Times are Unix times. Those that telemetry carries (`Span.start`, `LogLine.time`) are integers
+in nanoseconds, as OTLP has them; those of the validator's own clock (`seen`, `Evidence.now`,
+`Job.ended`) are floats in seconds.
+
+Everything here goes to JSON and back without loss (`validator/evidence_io.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+AttributeValue = (
+    str
+    | bool
+    | int
+    | float
+    | bytes
+    | tuple["AttributeValue", ...]
+    | Mapping[str, "AttributeValue"]
+    | None
+)
+"""OTLP's `AnyValue`. An array is a tuple; a kvlist is a mapping; an unset value is None."""
+
+Attributes = Mapping[str, AttributeValue]
+
+
+class Signal(StrEnum):
+    """What a piece of evidence is. `JOB` is what the target itself says of the job."""
+
+    JOB = "job"
+    TRACES = "traces"
+    LOGS = "logs"
+    METRICS = "metrics"
+    ALERTS = "alerts"
+
+
+class SpanKind(StrEnum):
+    """OTLP's span kinds."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    INTERNAL = "INTERNAL"
+    SERVER = "SERVER"
+    CLIENT = "CLIENT"
+    PRODUCER = "PRODUCER"
+    CONSUMER = "CONSUMER"
+
+
+class SpanStatus(StrEnum):
+    """OTLP's status codes of a span."""
+
+    UNSET = "UNSET"
+    OK = "OK"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A span's link to another span; `trace_id` 32 and `span_id` 16 lower-case hex digits."""
+
+    trace_id: str
+    span_id: str
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanEvent:
+    """An event of a span. `time` in Unix nanoseconds."""
+
+    name: str
+    time: int
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One span.
+
+    `trace_id` has 32, `span_id` and `parent_id` 16 lower-case hex digits; `parent_id` is empty
+    for a root. `start` and `end` are Unix nanoseconds of the emitter's clock. `service` is the
+    resource's `service.name`, `instance` its `service.instance.id` (else empty). `seen` is when
+    the validator first had it, in Unix seconds; `source` is the name of who answered it.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    kind: SpanKind
+    service: str
+    instance: str
+    start: int
+    end: int
+    status: SpanStatus
+    status_message: str
+    attributes: Attributes
+    resource: Attributes
+    links: tuple[Link, ...]
+    events: tuple[SpanEvent, ...]
+    scope: str
+    source: str
+    seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One log record.
+
+    `time` in Unix nanoseconds; `trace_id` and `span_id` are the record's own fields, lower-case
+    hex, empty when it has none. `sampled` is the trace flag of the record, None when unknown.
+    `attributes` holds structured fields, wherever the backend keeps them.
+    """
+
+    time: int
+    service: str
+    instance: str
+    severity: str
+    body: str
+    trace_id: str
+    span_id: str
+    sampled: bool | None
+    attributes: Attributes
+    resource: Attributes
+    source: str
+    seen: float
+
+
+class Phase(StrEnum):
+    """When a sample was read: before the job was submitted, or after."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """An exemplar of a sample; `time` in Unix seconds, None when the page gives none."""
+
+    labels: Mapping[str, str]
+    value: float
+    time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample of one time series.
+
+    `metric` is the family's name without a suffix, `name` the sample's own
+    (`x_seconds` and `x_seconds_count`); `type` is the family's type (`counter`, `gauge`,
+    `histogram`, `summary`, `unknown`). `instance` tells apart the processes that expose the same
+    series; `service` is whose page it is. `time` is the sample's own time in Unix seconds, None
+    when it has none.
+    """
+
+    metric: str
+    name: str
+    type: str
+    labels: Mapping[str, str]
+    value: float
+    time: float | None
+    exemplar: Exemplar | None
+    service: str
+    instance: str
+    phase: Phase
+    source: str
+    seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert as an alerting backend shows it; `state` is pending, firing or resolved."""
+
+    name: str
+    state: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    since: float | None
+    receivers: tuple[str, ...]
+    source: str
+    seen: float
+
+
+class JobState(StrEnum):
+    """How the job ended, in the target's own words mapped to these."""
+
+    NOT_SUBMITTED = "not_submitted"
+    REFUSED = "refused"
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    UNKNOWN = "unknown"
+    """An existing job of which only its id or trace id is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRef:
+    """A trace that is of this job, and how that is known.
+
+    `via` is `sent` (we sent this id), `given` (`--trace-id`), `header` (the target answered it),
+    `job_id` (its spans or logs carry the job's id) or `link` (a span of it links to one of ours).
+    """
+
+    trace_id: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The job under observation.
+
+    `status` is the target's own word for its state, `answers` its answers in order (a bounded
+    number, as JSON values), `detail` what went wrong in words (empty if nothing did).
+    `sent_parent` is the span id that we put into `traceparent` and that nobody exports.
+    `existing` is True for a job that the validator did not submit. Times in Unix seconds.
+    """
+
+    id: str
+    run_id: str
+    target: str
+    state: JobState
+    status: str
+    detail: str
+    fields: Mapping[str, AttributeValue]
+    traces: tuple[TraceRef, ...]
+    sent_parent: str
+    existing: bool
+    submitted: float | None
+    ended: float | None
+
+
+class CoverageState(StrEnum):
+    """How much a signal's evidence can be trusted to be all there is (DESIGN, Rules of judging).
+
+    `OPEN`: more may come. `SETTLED`: everything expected is there and nothing new came for the
+    settle time. `EXHAUSTED`: the lag budget has passed since the job's end, and a fresh, full
+    answer came from a source that is shown to work: what is missing is missing. `UNPROVEN`: the
+    budget has passed, but no such answer could be had. `UNREACHABLE`: the source could not be
+    asked. `ABSENT`: no source for this signal is configured.
+    """
+
+    OPEN = "open"
+    SETTLED = "settled"
+    EXHAUSTED = "exhausted"
+    UNPROVEN = "unproven"
+    UNREACHABLE = "unreachable"
+    ABSENT = "absent"
+
+    @property
+    def complete(self) -> bool:
+        """Whether what is not there may be called missing."""
+        return self in (CoverageState.SETTLED, CoverageState.EXHAUSTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The completeness of one signal; `reason` says why in words, `sources` who answered."""
+
+    state: CoverageState
+    reason: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What one source did in one run.
+
+    `error` is the last failure in words without any secret, empty when the last answer was good;
+    `error_kind` one of `errors.SourceFailure`. `lag` is the longest time in seconds between the
+    end of a span (or a log line's time) and the first answer that had it; None if unknown.
+    `shown_by` says what showed that the source works (a control record, evidence of this run),
+    empty if nothing did. `findings` are things to tell people though they decide no verdict.
+    """
+
+    name: str
+    kind: str
+    signals: tuple[Signal, ...]
+    requests: int
+    answers: int
+    error: str
+    error_kind: str
+    last_full_answer: float | None
+    lag: float | None
+    lag_budget: float
+    shown_by: str
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that was gathered for one run, and when: all that a check may read.
+
+    `spans` holds only what is evidence of this job (of a trace reached through a link, the
+    linking span's descendants), each once. `coverage` has an entry for each signal. `now` is the
+    time of judging in Unix seconds. `skew` is the tolerance in seconds for times of different
+    clocks. `job_id_keys` are the attribute keys under which telemetry names the job.
+    """
+
+    job: Job
+    spans: tuple[Span, ...]
+    logs: tuple[LogLine, ...]
+    samples: tuple[Sample, ...]
+    alerts: tuple[Alert, ...]
+    sources: tuple[SourceReport, ...]
+    coverage: Mapping[Signal, Coverage]
+    job_id_keys: tuple[str, ...]
+    skew: float
+    now: float
+
+    def covered(self, signal: Signal) -> Coverage:
+        """Return the signal's coverage; ABSENT if the evidence says nothing of it."""
+        nothing = Coverage(CoverageState.ABSENT, f"no source of {signal} is configured", ())
+        return self.coverage.get(signal, nothing)
+
+
+class Status(StrEnum):
+    """What a verdict says. `PENDING` only while a run is going on."""
+
+    PASS = "pass"  # noqa: S105 - a status
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    BLOCKED = "blocked"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, as a colleague would note it.
+
+    `code` is a stable word for machines (`context_lost`, `attribute_missing`). `summary` fits on
+    the line of the verdict. `absent` is True when something that should be there is not: it may
+    still come. `final` is True when nothing that may still come could mend it. `missing` names
+    evidence that this finding establishes as missing, `needs` evidence without which it could not
+    be judged: facts such as `spans:scraper` or `job`. `spans` are the ids to mark in a waterfall.
+    `query` is what to paste to look for oneself.
+    """
+
+    code: str
+    summary: str
+    expected: str
+    seen: tuple[str, ...]
+    likely: str
+    query: str
+    spans: tuple[str, ...] = ()
+    absent: bool = False
+    final: bool = False
+    missing: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one check says of one run's evidence.
+
+    `check` is the kind, `name` its name in the suite. `code` is the first finding's code, or why
+    it is inconclusive. `examined` counts the pieces of evidence that were looked at: a pass has
+    at least one, unless the check says that nothing is what it wants.
+    """
+
+    check: str
+    name: str
+    status: Status
+    code: str
+    summary: str
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    examined: int
+    signals: tuple[Signal, ...]
+    blocked_by: str
+    catches: str
+
+    @property
+    def key(self) -> str:
+        """Say which verdict this is across runs: check, name and code."""
+        return f"{self.name}:{self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one suite: the verdicts of record and the evidence they stand on.
+
+    `findings` are remarks about sources and the run itself that decide no verdict.
+    `interrupted` says that it was stopped from outside before it was done.
+    """
+
+    id: str
+    suite: str
+    target: str
+    ring: int
+    version: str
+    started: float
+    finished: float
+    verdicts: tuple[Verdict, ...]
+    findings: tuple[str, ...]
+    evidence: Evidence
+    interrupted: bool
