@@ -34,7 +34,7 @@ class SourceFailure(StrEnum):
 
 
 class SourceError(ValidatorError):
-    """A source could not be asked. `failure` says in which way, `retriable` whether to ask again."""
+    """A source could not be asked; `failure` says in which way."""
 
     def __init__(self, source: str, failure: SourceFailure, detail: str) -> None:
         """Say of `source` how it failed and what was seen (without secrets)."""

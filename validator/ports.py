@@ -86,7 +86,7 @@ class Source(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return the type in the configuration: `collector`, `scrape`, …"""
+        """Return the type in the configuration, such as `collector` or `scrape`."""
         ...
 
     @property
