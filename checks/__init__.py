@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from checks import connected_trace
 from checks._params import Params
+from checks.connected_trace import ConnectedTraceParams
 from validator.model import Evidence, Signal, Verdict
 
 Evaluate = Callable[[Any, Evidence], Verdict]
@@ -26,5 +28,7 @@ class CheckKind:
     signals: tuple[Signal, ...]
 
 
-CHECKS: Mapping[str, CheckKind] = {}
+CHECKS: Mapping[str, CheckKind] = {
+    "connected_trace": CheckKind(ConnectedTraceParams, connected_trace.evaluate, (Signal.TRACES,)),
+}
 """Every kind by its name in a suite. Literal: importing must have no side effects."""

@@ -212,10 +212,12 @@ class TraceRef:
 class Job:
     """The job under observation.
 
-    `status` is the target's own word for its state, `answers` its answers in order (a bounded
-    number, as JSON values), `detail` what went wrong in words (empty if nothing did).
+    `status` is the target's own word for its state, `fields` what else it was asked for, `detail`
+    what went wrong in words (empty if nothing did).
     `sent_parent` is the span id that we put into `traceparent` and that nobody exports.
     `existing` is True for a job that the validator did not submit. Times in Unix seconds.
+    `sampling` is what the target declares: `all`, or `ratio` where a job may rightly leave no
+    trace.
     """
 
     id: str
@@ -230,6 +232,7 @@ class Job:
     existing: bool
     submitted: float | None
     ended: float | None
+    sampling: str = "all"
 
 
 class CoverageState(StrEnum):

@@ -1,0 +1,227 @@
+"""What is missing from a trace, and what is known of why: services, edges, the whole of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from checks._case import Case
+from checks._edges import Edge, services_between
+from checks._trace import Key, key_of
+from checks._words import duration, job_query, listed, named, names_job, short, trace_query
+from validator.model import Finding, LogLine, Phase, Span, SpanKind
+
+_OUTGOING = (SpanKind.PRODUCER, SpanKind.CLIENT)
+
+
+def no_trace(case: Case) -> Finding:
+    """Describe a job of which not one span is to be seen."""
+    evidence = case.evidence
+    flags = {line.sampled for line in evidence.logs if line.trace_id and line.sampled is not None}
+    sampled_out = flags == {False}
+    ran = [proof for name in case.services if (proof := proof_of_life(case, name))]
+    traces = listed(short(ref.trace_id) for ref in evidence.job.traces) or "none known"
+    return Finding(
+        code="sampled_out" if sampled_out else "no_trace",
+        summary="sampled out: no span was recorded" if sampled_out else "no trace of this job",
+        expected=f"a trace over {listed(case.services)}",
+        seen=(f"no span of the job (traces asked for: {traces})", *ran),
+        likely=(
+            "the sampled flag of the job's trace is off: a sampler on its way decided not to record"
+            if sampled_out
+            else "no exporter reaches the backend, or the target does not take our trace context"
+        ),
+        query=job_query(evidence),
+        absent=True,
+        missing=("spans", *(f"spans:{name}" for name in case.services)),
+        needs=("job",),
+    )
+
+
+def missing_service(case: Case, service: str) -> Finding:
+    """Describe a required service that left no span, and whether anything proves that it ran."""
+    logs = [line for line in case.evidence.logs if line.service == service]
+    ran = proof_of_life(case, service)
+    near = difflib.get_close_matches(service, [name for name in case.present if name], 1, 0.75)
+    seen = [f"spans of {listed(sorted(name or '(unnamed)' for name in case.present))}"]
+    seen += [ran or f"neither logs nor metrics of {service} for this job"]
+    seen += [f"nearest service with spans: `{near[0]}`"] if near else []
+    return Finding(
+        code="service_missing",
+        summary=f"no span of {service}",
+        expected=f"at least one span with service.name `{service}`",
+        seen=tuple(seen),
+        likely=_why_silent(case, service, logs, ran, near),
+        query=f'{{ resource.service.name = "{service}" }}',
+        absent=True,
+        missing=(f"spans:{service}",),
+        needs=("job",),
+    )
+
+
+def _why_silent(case: Case, service: str, logs: list[LogLine], ran: str, near: list[str]) -> str:
+    if near and near[0] not in case.services:
+        return f"the service is now called `{near[0]}` (service.name was changed)"
+    if any(line.sampled is False for line in logs):
+        return (
+            f"the sampler of {service} drops its spans: its log lines carry the flag `not sampled`"
+        )
+    if ran:
+        return (
+            f"{service} ran but exports no spans: its tracer or exporter was not set up in the "
+            "process that does the work (after a fork, say), or its sampler drops all"
+        )
+    return f"{service} was not reached, or none of its telemetry is exported"
+
+
+def proof_of_life(case: Case, service: str) -> str:
+    """Say what of its logs or metrics proves that `service` worked on this job, if anything."""
+    lines = [line for line in case.evidence.logs if line.service == service]
+    if lines:
+        first = min(lines, key=lambda line: (line.time, line.body))
+        return f"{service} ran: it logged {len(lines)} lines, the first `{first.body[:80]}`"
+    before: dict[tuple[str, str, str], float] = {}
+    after: dict[tuple[str, str, str], float] = {}
+    for sample in case.evidence.samples:
+        if sample.service == service and sample.type in ("counter", "histogram"):
+            series = (sample.instance, sample.name, str(sorted(sample.labels.items())))
+            (before if sample.phase is Phase.BEFORE else after)[series] = sample.value
+    grown = sorted({name for (_, name, _), value in after.items() if _grew(before, after, name)})
+    return f"{service} ran: its metric `{grown[0]}` increased" if grown else ""
+
+
+def _grew(
+    before: dict[tuple[str, str, str], float], after: dict[tuple[str, str, str], float], name: str
+) -> bool:
+    return any(
+        value > before.get(series, 0.0) for series, value in after.items() if series[1] == name
+    )
+
+
+def missing_edge(case: Case, edge: Edge) -> tuple[Finding, set[Key]]:
+    """Describe a required edge that is not there though both its services are.
+
+    Returns the finding, and the keys of the spans whose being detached it explains.
+    """
+    spans = case.index.judged()
+    between = _between(case, edge, spans) if edge.direct else []
+    if between:
+        return _indirect(case, edge, between), set()
+    firsts = _detached(case, edge.target, spans)
+    if not firsts:
+        return _unjoined(case, edge), set()
+    first = firsts[0]
+    last = _last_before(case, edge.source, first, spans)
+    explained = {
+        key_of(span) for span in firsts if (span.name, span.kind) == (first.name, first.kind)
+    }
+    return _lost(case, edge, last, first), explained
+
+
+def _between(case: Case, edge: Edge, spans: Iterable[Span]) -> list[str]:
+    for span in spans:
+        if span.service == edge.target:
+            found = services_between(case.hops, edge.source, span)
+            if found:
+                return found
+    return []
+
+
+def _indirect(case: Case, edge: Edge, between: list[str]) -> Finding:
+    return Finding(
+        code="edge_indirect",
+        summary=f"{edge.source} reaches {edge.target} only through {listed(between)}",
+        expected=f"{edge}, a span of {edge.target} directly below one of {edge.source}",
+        seen=(f"{' -> '.join([edge.source, *between, edge.target])}",),
+        likely=f"the way changed; `{edge.source} ->> {edge.target}` takes a way through others",
+        query=job_query(case.evidence),
+        absent=True,
+    )
+
+
+def _detached(case: Case, service: str, spans: Iterable[Span]) -> list[Span]:
+    """Return the spans of `service` that nothing judged caused, by start: a trace begins there."""
+    sent = case.evidence.job.sent_parent
+    return [
+        span
+        for span in spans
+        if span.service == service
+        and not case.hops.causes[key_of(span)]
+        and not (sent and span.parent_id == sent)
+    ]
+
+
+def _last_before(case: Case, service: str, first: Span, spans: Iterable[Span]) -> Span:
+    """Return the span of `service` that most likely should have caused `first`.
+
+    That is the latest outgoing one (PRODUCER, CLIENT) that led to no other service, of the same
+    task if its name tells; failing that the latest before `first`, or the earliest there is.
+    """
+    task = first.name.rpartition("/")[2]
+    tolerance = case.evidence.skew * 1e9
+
+    def rank(span: Span) -> tuple[bool, bool, bool, int]:
+        effects = case.hops.effects.get(key_of(span), ())
+        leads_on = any(effect.service != span.service for effect in effects)
+        before = span.start <= first.start + tolerance
+        distance = span.start if before else -span.start
+        same_task = span.name.rpartition("/")[2] == task
+        return (before, span.kind in _OUTGOING and not leads_on, same_task, distance)
+
+    return max((span for span in spans if span.service == service), key=rank)
+
+
+def _lost(case: Case, edge: Edge, last: Span, first: Span) -> Finding:
+    evidence = case.evidence
+    after = duration(first.start - last.start)
+    word = "later" if first.start >= last.start else "earlier"
+    below = case.index.descendants(first)
+    same_job = any(names_job(case.index.by_key[key], evidence) for key in below)
+    beginning = (
+        f"begins trace {short(first.trace_id)}"
+        if not first.parent_id
+        else f"names a parent {first.parent_id} that never came, in trace {short(first.trace_id)},"
+    )
+    joined = {"parent": "a parent", "link": "a link", "either": "a parent or a link"}[case.policy]
+    queued = SpanKind.CONSUMER is first.kind or SpanKind.PRODUCER is last.kind
+    return Finding(
+        code="context_lost",
+        summary=f"lost between {edge.source} and {edge.target}",
+        expected=f"{edge}, joined by {joined if queued else 'a parent'}",
+        seen=(
+            f"trace {short(last.trace_id)} ends at {named(last)}",
+            f"{named(first)} {beginning} {after} {word}"
+            + (f", with the same {evidence.job_id_keys[0]}" if same_job else ""),
+        ),
+        likely=(
+            "the publisher does not put the trace context into the task's headers, or the worker "
+            "does not read it"
+            if queued
+            else "the client does not send `traceparent`, or the server does not read it"
+        ),
+        query=job_query(evidence) or trace_query(last.trace_id, first.trace_id),
+        spans=(last.span_id, first.span_id),
+        absent=True,
+    )
+
+
+def _unjoined(case: Case, edge: Edge) -> Finding:
+    callers: dict[str, None] = {}
+    for (source, target), hops in sorted(case.hops.by_edge.items()):
+        if target == edge.target and hops:
+            callers[source] = None
+    sent = case.evidence.job.sent_parent
+    direct = sent and any(
+        span.service == edge.target and span.parent_id == sent for span in case.index.spans
+    )
+    seen = [f"{edge.target} is called by {listed(callers)}"] if callers else []
+    seen += [f"{edge.target} is called by the validator's own request"] if direct else []
+    return Finding(
+        code="edge_missing",
+        summary=f"{edge.source} does not lead to {edge.target}",
+        expected=f"{edge}",
+        seen=tuple(seen) or (f"no span of {edge.target} has a cause in {edge.source}",),
+        likely=f"{edge.source} no longer calls {edge.target}, or another does in its place",
+        query=job_query(case.evidence),
+        absent=True,
+    )

@@ -1,0 +1,232 @@
+"""What is wrong with a trace's shape: cycles, roots, orphans, hops, times, strangers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from checks._case import Case
+from checks._edges import EITHER, LINK, PARENT
+from checks._trace import Key, key_of, parent_key, task_id
+from checks._words import duration, job_query, listed, named, names_job, short, trace_query
+from validator.model import Finding, Span, SpanKind
+
+_MOST_NAMED = 8
+
+
+def cycles(case: Case) -> tuple[list[Finding], set[Key]]:
+    """Find spans that are their own ancestors; nothing that comes can mend it."""
+    state: dict[Key, int] = {}
+    findings: list[Finding] = []
+    members: set[Key] = set()
+    for span in case.index.spans:
+        path: list[Span] = []
+        step: Span | None = span
+        while step is not None and key_of(step) not in state:
+            state[key_of(step)] = id(span)
+            path.append(step)
+            step = case.index.by_key.get(parent_key(step)) if step.parent_id else None
+        if step is not None and state[key_of(step)] == id(span):
+            ring = path[path.index(step) :]
+            members |= {key_of(member) for member in ring}
+            findings.append(_cycle(ring))
+    return findings, members
+
+
+def _cycle(ring: list[Span]) -> Finding:
+    first = ring.index(min(ring, key=lambda span: (span.start, span.span_id)))
+    ordered = ring[first:] + ring[:first]
+    return Finding(
+        code="cycle",
+        summary=f"{len(ring)} spans are each other's ancestors",
+        expected="every span's parents lead to a root",
+        seen=tuple(
+            f"{named(span)} {span.span_id} has the parent {span.parent_id}"
+            for span in ordered[:_MOST_NAMED]
+        ),
+        likely="span ids are reused, or a propagator hands a span its own id as its parent",
+        query=trace_query(ordered[0].trace_id),
+        spans=tuple(span.span_id for span in ordered[:_MOST_NAMED]),
+        final=True,
+    )
+
+
+def _roots(case: Case, explained: set[Key]) -> list[Span]:
+    """Return the judged roots that are not the beginning of the job."""
+    sent = case.sent_trace
+    candidates = [
+        span
+        for span in case.index.roots
+        if key_of(span) not in case.index.superseded and not case.hops.causes[key_of(span)]
+    ]
+    begins_at_ours = bool(case.evidence.job.sent_parent) and any(
+        span.parent_id == case.evidence.job.sent_parent for span in case.index.spans
+    )
+    if candidates and not begins_at_ours:
+        main = next((span for span in candidates if span.trace_id == sent), candidates[0])
+        candidates.remove(main)
+    return [span for span in candidates if key_of(span) not in explained]
+
+
+def _of_job(case: Case, root: Span) -> bool:
+    """Whether a second root is this job's: by its id, its service, or because nothing else is."""
+    return (
+        names_job(root, case.evidence)
+        or root.service in case.services
+        or (root.trace_id != case.sent_trace and bool(case.sent_trace))
+    )
+
+
+def second_roots(case: Case, explained: set[Key]) -> list[Finding]:
+    """Find roots beside the first that are of this job or of a service that the suite names."""
+    return [_second_root(case, root) for root in _roots(case, explained) if _of_job(case, root)]
+
+
+def root_notes(case: Case) -> tuple[str, ...]:
+    """Tell of roots that are none of this job's business."""
+    strangers = [root for root in _roots(case, set()) if not _of_job(case, root)]
+    return tuple(f"a second root that is not of this job: {named(root)}" for root in strangers)
+
+
+def _second_root(case: Case, root: Span) -> Finding:
+    own = "" if root.trace_id == case.sent_trace else f" and begins trace {short(root.trace_id)}"
+    why = "it is made without the caller's context (a thread, a timer, a client not instrumented)"
+    if case.missing:
+        why = f"its caller may be {listed(case.missing)}, of which no span is seen; or {why}"
+    return Finding(
+        code="second_root",
+        summary=f"`{root.name}` of {root.service or '(no service.name)'} has no parent",
+        expected="one root: everything that the job causes is below it",
+        seen=(f"{named(root)} has no parent{own}",),
+        likely=why,
+        query=trace_query(*dict.fromkeys(filter(None, (case.sent_trace, root.trace_id)))),
+        spans=(root.span_id,),
+        final=not case.missing and _beyond_retry(root) and root.trace_id == case.sent_trace,
+    )
+
+
+def _beyond_retry(span: Span) -> bool:
+    """Whether no later attempt of a task could replace the span."""
+    return span.kind is not SpanKind.CONSUMER and not task_id(span)
+
+
+def orphans(case: Case, explained: set[Key]) -> list[Finding]:
+    """Find spans whose parent never came, together by that parent."""
+    by_parent: dict[Key, list[Span]] = defaultdict(list)
+    for span in case.index.orphans:
+        if key_of(span) not in case.index.superseded and key_of(span) not in explained:
+            by_parent[parent_key(span)].append(span)
+    return [_orphans(case, key, spans) for key, spans in by_parent.items()]
+
+
+def _orphans(case: Case, parent: Key, spans: list[Span]) -> Finding:
+    linked = [
+        span
+        for span in case.index.spans
+        if any((link.trace_id, link.span_id) == parent for link in span.links)
+    ]
+    known = [f"its parent {parent[1]} never came; it has {len(spans)} known children"]
+    known += [f"{named(linked[0])} links to that parent"] if linked else []
+    if case.missing:
+        known += [f"no span of {listed(case.missing)} is seen: the parent may be one of theirs"]
+    children = listed((f"{named(span)} {span.span_id}" for span in spans), _MOST_NAMED)
+    return Finding(
+        code="orphan",
+        summary=f"parent {parent[1]} of `{spans[0].name}` ({spans[0].service}) never came",
+        expected="every parent exists",
+        seen=(children, *known),
+        likely=(
+            "the process that made the parent was ended before it exported, dropped it (a full "
+            "queue, a sampler), or exports elsewhere"
+        ),
+        query=trace_query(parent[0]),
+        spans=tuple(span.span_id for span in spans[:_MOST_NAMED]),
+        absent=True,
+    )
+
+
+def wrong_hops(case: Case) -> list[Finding]:
+    """Find queue hops joined by a parent where the suite asks for a link, or the other way."""
+    if case.policy == EITHER:
+        return []
+    findings = []
+    for (source, target), hops in sorted(case.hops.by_edge.items()):
+        wrong = [hop for hop in hops if hop.queued and case.policy not in hop.modes]
+        if not wrong:
+            continue
+        is_mode = LINK if case.policy == PARENT else PARENT
+        findings.append(
+            Finding(
+                code=f"hop_is_{is_mode}",
+                summary=f"{source} -> {target} is joined by a {is_mode}, not by a {case.policy}",
+                expected=f"{source} -> {target} joined by a {case.policy} (`hops: {case.policy}`)",
+                seen=tuple(
+                    f"{named(hop.target)} has {named(hop.source)} as its {is_mode}"
+                    for hop in wrong[:_MOST_NAMED]
+                ),
+                likely=(
+                    "the instrumentation's setting changed (Celery: `use_span_links`); "
+                    "`hops: either` takes both"
+                ),
+                query=job_query(case.evidence),
+                spans=tuple(hop.target.span_id for hop in wrong[:_MOST_NAMED]),
+            )
+        )
+    return findings
+
+
+def _leads(case: Case) -> list[tuple[Span, Span, int]]:
+    """Return the judged spans that begin before their parents, with by how many nanoseconds."""
+    found = []
+    for span in case.index.judged():
+        parent = case.index.by_key.get(parent_key(span)) if span.parent_id else None
+        if parent is not None and span.start < parent.start:
+            found.append((span, parent, parent.start - span.start))
+    return found
+
+
+def early_children(case: Case) -> list[Finding]:
+    """Find spans that begin before their parents by more than the clocks may differ."""
+    return [
+        Finding(
+            code="child_before_parent",
+            summary=f"`{child.name}` begins {duration(lead)} before its parent",
+            expected=f"no child begins before its parent (tolerance {case.evidence.skew:g} s)",
+            seen=(f"{named(child)} begins {duration(lead)} before {named(parent)}",),
+            likely="the hosts' clocks differ, or the parent is not what caused the child",
+            query=trace_query(child.trace_id),
+            spans=(child.span_id, parent.span_id),
+        )
+        for child, parent, lead in _leads(case)
+        if lead > case.evidence.skew * 1e9
+    ]
+
+
+def skew_notes(case: Case) -> tuple[str, ...]:
+    """Tell of children that begin before their parents by no more than the tolerance."""
+    within = [lead for _, _, lead in _leads(case) if lead <= case.evidence.skew * 1e9]
+    if not within:
+        return ()
+    most = duration(max(within))
+    allowed = f"within the tolerance of {case.evidence.skew:g} s"
+    return (f"{len(within)} spans begin before their parents, by at most {most}: {allowed}",)
+
+
+def extra_services(case: Case) -> list[Finding]:
+    """Find services that an `exact` suite does not name; nothing that comes can mend it."""
+    if not case.exact:
+        return []
+    return [
+        Finding(
+            code="extra_service",
+            summary=f"{name or '(no service.name)'} is in the trace and not in the suite",
+            expected=f"only {listed(case.services)} (`exact: true`)",
+            seen=tuple(named(span) for span in case.index.spans if span.service == name)[
+                :_MOST_NAMED
+            ],
+            likely="a service joined the way of the job; add it to the suite if that is meant",
+            query=f'{{ resource.service.name = "{name}" }}',
+            spans=tuple(s.span_id for s in case.index.spans if s.service == name)[:_MOST_NAMED],
+            final=True,
+        )
+        for name in sorted(case.present - {*case.services})
+    ]
