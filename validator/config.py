@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,8 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     try:
         file = ConfigFile.model_validate(filled)
     except ValidationError as error:
-        reject(path, config_errors.problems(error, ConfigFile, document), error)
+        found = config_errors.problems(error, ConfigFile, document)
+        reject(path, [replace(one, message=variables.redact(one.message)) for one in found], error)
         raise
     reject(
         path,

@@ -84,32 +84,41 @@ def _inside(value: Any, at: At) -> Any:
 
 def _message(detail: ErrorDetails, schema: Schema, document: Document, at: At) -> str:
     """Return the message for one complaint."""
-    kind, context = detail["type"], detail.get("ctx", {})
+    kind = detail["type"]
     if kind == "extra_forbidden":
-        owner = _dotted(at[:-1])
         known = nearest(str(at[-1]), known_keys(schema, detail["loc"][:-1]))
-        return f'{owner}unknown key "{at[-1]}"{known or "; no keys are known here"}'
+        return f'{_dotted(at[:-1])}unknown key "{at[-1]}"{known or "; no keys are known here"}'
     if kind == "missing":
         return f'{_dotted(at[:-1])}the key "{at[-1]}" is missing'
     value = _inside(document.value, at)
-    found = "" if "headers" in at else f", found {shown(value)}"
-    place = _dotted(at)
+    return _dotted(at) + _of_value(detail, value, "" if "headers" in at else shown(value))
+
+
+def _of_value(detail: ErrorDetails, value: Any, what: str) -> str:
+    """Return what is wrong with a value; `what` is empty if it is not to be shown."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    found = f", found {what}" if what else ""
     if kind in ("literal_error", "enum"):
         allowed = _alternatives(str(context.get("expected", "")))
-        return f"{place}unknown word{found}{nearest(str(value), allowed)}"
-    if kind == "union_tag_invalid":
-        key = str(context.get("discriminator", "")).strip("'")
-        word = value.get(key) if isinstance(value, dict) else None
-        allowed = _alternatives(str(context.get("expected_tags", "")))
-        return f"{place}unknown {key}, found {shown(word)}{nearest(str(word), allowed)}"
-    if kind == "union_tag_not_found":
-        key = str(context.get("discriminator", "")).strip("'")
-        return f'{place}the key "{key}" is missing'
+        return f"unknown word{found}{nearest(str(value), allowed)}"
+    if kind.startswith("union_tag"):
+        return _of_tag(context, value)
     if kind in _TYPES:
-        return f"{place}expected {_EXPECTED[_TYPES[kind]]}{found}"
-    if kind == "value_error":
-        return f"{place}{context.get('error', detail['msg'])}{_unless_container(value, found)}"
-    return f"{place}{_lower(detail['msg'])}{_unless_container(value, found)}"
+        return f"expected {_EXPECTED[_TYPES[kind]]}{found}"
+    if kind in ("too_short", "string_too_short") and context.get("min_length") == 1:
+        return "must not be empty"
+    message = str(context["error"]) if kind == "value_error" else _lower(detail["msg"])
+    return message + _unless_container(value, found)
+
+
+def _of_tag(context: Mapping[str, Any], value: Any) -> str:
+    """Return what is wrong with the word that says which kind of thing a mapping is."""
+    key = str(context.get("discriminator", "")).strip("'")
+    word = value.get(key) if isinstance(value, dict) else None
+    if word is None:
+        return f'the key "{key}" is missing'
+    allowed = _alternatives(str(context.get("expected_tags", "")))
+    return f"unknown {key}, found {shown(word)}{nearest(str(word), allowed)}"
 
 
 def _unless_container(value: Any, found: str) -> str:
@@ -140,10 +149,7 @@ def known_keys(schema: Schema, loc: Sequence[str | int]) -> set[str]:
     here = _members([schema], definitions)
     for part in loc:
         inner = [found for member in here for found in _step(member, part)]
-        if inner:
-            here = _members(inner, definitions)
-        else:
-            here = _tagged(here, part)
+        here = _members(inner, definitions) if inner else _tagged(here, part)
     return {key for member in here for key in member.get("properties", {})}
 
 

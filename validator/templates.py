@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from checks._params import Params
     from validator.model import Job
     from validator.suite import CheckSpec
+    from validator.yamlfile import At
 
 RUN_NAMES = frozenset({"run.id", "run.nonce", "run.corpus", "trace.id"})
 """What templates may name besides `job.*`."""
@@ -113,9 +114,7 @@ def names(value: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def texts(
-    value: Any, at: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def texts(value: Any, at: At = ()) -> Iterator[tuple[At, str]]:
     """Yield every text with a template in it, and where it stands."""
     if isinstance(value, str):
         if "{{" in value:
@@ -209,7 +208,7 @@ def _environment(*, url: bool) -> Environment:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         finalize=encode if url else None,
-        autoescape=False,
+        autoescape=False,  # the result is JSON, a header or an address, not HTML
         keep_trailing_newline=True,
         block_start_string="\0{%",
         block_end_string="%}\0",
@@ -229,14 +228,13 @@ def _names(text: str) -> tuple[str, ...]:
         tree = _environment(url=False).parse(text)
     except TemplateSyntaxError as error:
         raise TemplateError(f"{text}: {error.message}") from error
-    inner = {
-        id(node.node) for node in tree.find_all((nodes.Getattr, nodes.Getitem)) if _dotted(node)
-    }
-    found = [
-        _dotted(node)
-        for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Getitem))
-        if id(node) not in inner and _dotted(node)
+    accesses: list[nodes.Getattr | nodes.Getitem] = [
+        *tree.find_all(nodes.Getattr),
+        *tree.find_all(nodes.Getitem),
     ]
+    inner = {id(access.node) for access in accesses if _dotted(access)}
+    used: list[nodes.Node] = [*accesses, *tree.find_all(nodes.Name)]
+    found = [_dotted(node) for node in used if id(node) not in inner and _dotted(node)]
     return tuple(dict.fromkeys(found))
 
 
