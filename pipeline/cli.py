@@ -1,0 +1,162 @@
+"""The command line: `up`, `down`, `status`, `break` and `mend`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+from pipeline import faults
+from pipeline.host import control
+from pipeline.host.errors import HostError, tail
+
+_UP_SECONDS: Final = 60.0
+
+state_dir = click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".pipeline"),
+    show_default=True,
+    help="Where the pipeline keeps its logs, ports and keys.",
+)
+
+
+@click.group()
+def pipeline() -> None:
+    """Run the reference pipeline on this machine, and break its instrumentation."""
+
+
+@pipeline.command()
+@click.option("--detach", is_flag=True, help="Return once it is up, and leave it running.")
+@state_dir
+def up(*, detach: bool, state_dir: Path) -> None:
+    """Start the pipeline; ends with Ctrl-C and takes everything with it."""
+    state = state_dir.absolute()
+    if detach:
+        _detach(state)
+        return
+    from pipeline.host.supervisor import StoppedError, Supervisor  # noqa: PLC0415 - heavy
+
+    try:
+        with Supervisor(state, _say) as supervisor:
+            seconds = supervisor.start()
+            _say(f"pipeline is up after {seconds:.1f} s: {state / 'pipeline.json'}")
+            supervisor.run()
+    except StoppedError:
+        _say("pipeline is down")
+    except HostError as error:
+        _fail(error)
+
+
+@pipeline.command()
+@state_dir
+def down(state_dir: Path) -> None:
+    """End the pipeline that was started in the state directory."""
+    state = state_dir.absolute()
+    try:
+        control.ask(state, {"op": "down"})
+        control.wait_until_free(state)
+    except HostError as error:
+        _fail(error)
+    _say("pipeline is down")
+
+
+@pipeline.command()
+@state_dir
+def status(state_dir: Path) -> None:
+    """Tell how each process is, and which switches are on."""
+    try:
+        answer = control.ask(state_dir.absolute(), {"op": "status"})
+    except HostError as error:
+        _fail(error)
+    for name, process in answer["processes"].items():
+        _say(f"{name:<17} {process['state']:<9} pid {process['pid']:<7} port {process['port']}")
+    _say(f"switches on: {', '.join(answer['faults']) or 'none'}")
+    if any(process["state"] != "healthy" for process in answer["processes"].values()):
+        sys.exit(1)
+
+
+@pipeline.command("break")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@state_dir
+def break_(names: tuple[str, ...], state_dir: Path) -> None:
+    """Have exactly these switches on, and return when all is healthy again."""
+    _set(state_dir, _known(names))
+
+
+@pipeline.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@state_dir
+def mend(names: tuple[str, ...], state_dir: Path) -> None:
+    """Turn these switches off, or all of them if none is named."""
+    wrong = set(_known(names))
+    if not wrong:
+        _set(state_dir, ())
+        return
+    try:
+        on = control.ask(state_dir.absolute(), {"op": "status"})["faults"]
+    except HostError as error:
+        _fail(error)
+    _set(state_dir, tuple(name for name in on if name not in wrong))
+
+
+@pipeline.command()
+def switches() -> None:
+    """List the switches that break the instrumentation."""
+    for name, fault in faults.FAULTS.items():
+        _say(f"{name}\n    {fault.title}. {fault.in_life}")
+        _say(f"    starts anew: {', '.join(fault.affects)}")
+
+
+def _set(state_dir: Path, names: tuple[str, ...]) -> None:
+    try:
+        answer = control.ask(state_dir.absolute(), {"op": "faults", "names": list(names)})
+    except HostError as error:
+        _fail(error)
+    _say(f"switches on: {', '.join(answer['faults']) or 'none'} (after {answer['seconds']} s)")
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    wrong = faults.unknown(names)
+    if wrong:
+        raise click.BadParameter(wrong, param_hint="NAME")
+    return names
+
+
+def _detach(state: Path) -> None:
+    """Start a supervisor in a session of its own and wait until the pipeline is up."""
+    state.mkdir(parents=True, exist_ok=True)
+    log = state / "supervisor.log"
+    with log.open("wb") as out:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "up", "--state-dir", str(state)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _UP_SECONDS
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            _fail(HostError(f"the pipeline did not start:\n{tail(log)}"))
+        if b"pipeline is up" in log.read_bytes():
+            _say(f"{log.read_text().strip()} (supervisor {child.pid})")
+            return
+        control.pause()
+    child.terminate()
+    _fail(HostError(f"the pipeline was not up within {_UP_SECONDS:g} s:\n{tail(log)}"))
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()
+
+
+def _fail(error: HostError) -> NoReturn:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(1)
+

@@ -1,0 +1,68 @@
+"""Which processes the pipeline is made of, and what each of them runs.
+
+Importing this imports everything that they need, so that forking them takes no time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from pipeline.services import (
+    chunking,
+    embedding_api,
+    orchestrator,
+    scraper,
+    search,
+    site,
+    stubs,
+)
+from pipeline.settings import Settings
+from pipeline.workers import base, embed, scrape
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from celery import Celery
+    from starlette.types import ASGIApp
+
+WEB: Final[dict[str, Callable[[Settings], ASGIApp]]] = {
+    "membership": stubs.membership,
+    "inference": stubs.inference,
+    "site": site.make,
+    "orchestrator": orchestrator.make,
+    "scraper": scraper.make,
+    "chunking": chunking.make,
+    "embedding-api": embedding_api.make,
+    "search": search.make,
+}
+WORKERS: Final[dict[str, Callable[[Celery, base.Holder, Settings], str]]] = {
+    "scraper-worker": scrape.register,
+    "embedding-worker": embed.register,
+}
+
+
+def main_of(name: str) -> Callable[[socket.socket | None], int]:
+    """Return what the process of this name does."""
+
+    def serve(listener: socket.socket | None) -> int:
+        app = WEB[name](Settings.from_environment(name))
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=2,
+        )
+        uvicorn.Server(config).run(sockets=None if listener is None else [listener])
+        return 0
+
+    def work(_listener: socket.socket | None) -> int:
+        return base.run(Settings.from_environment(name), WORKERS[name])
+
+    return work if name in WORKERS else serve

@@ -1,0 +1,100 @@
+"""The Prometheus metrics of a process, made after the fork and handed to those who use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from pipeline import faults, mark
+from pipeline.telemetry import current_trace_id
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+_BYTES: Final = tuple(1000.0 * 4**n for n in range(8))
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
+_COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Every metric of the pipeline; each process exposes those that it has touched."""
+
+    registry: CollectorRegistry
+    jobs: Counter
+    job_seconds: Histogram
+    response_bytes: Histogram
+    scrape_seconds: Histogram
+    chunk_seconds: Histogram
+    chunks: Histogram
+    batch_size: Histogram
+    embedding_seconds: Histogram
+    embedding_labels: tuple[str, ...]
+    search_seconds: Histogram
+
+    def embedding_took(self, operation: str, seconds: float) -> None:
+        """Note a request for vectors; the label depends on how the histogram was declared."""
+        labels = {"operation": operation, "traffic": mark.current().traffic}
+        known = {key: labels[key] for key in self.embedding_labels}
+        observe(self.embedding_seconds, seconds, **known)
+
+
+def build(settings: Settings) -> Metrics:
+    """Make the metrics of this process."""
+    registry = CollectorRegistry()
+
+    def histogram(
+        name: str, help_text: str, labels: tuple[str, ...], buckets: tuple[float, ...] = _SECONDS
+    ) -> Histogram:
+        return Histogram(name, help_text, labels, buckets=buckets, registry=registry)
+
+    of_embedding: tuple[str, ...] = ("operation", "traffic")
+    if faults.OPERATION_LABEL_MISSING in settings.faults:
+        of_embedding = ("traffic",)
+    return Metrics(
+        registry=registry,
+        jobs=Counter("jobs", "Jobs by status", ("status", "traffic"), registry=registry),
+        job_seconds=histogram(
+            "job_duration_seconds", "From submission to the end", ("status", "traffic")
+        ),
+        response_bytes=histogram(
+            "scrape_response_size_bytes", "Size of a scraped page", ("traffic",), _BYTES
+        ),
+        scrape_seconds=histogram(
+            "scrape_duration_seconds", "Time to fetch a page", ("outcome", "traffic")
+        ),
+        chunk_seconds=histogram("chunk_duration_seconds", "Time to chunk a text", ("traffic",)),
+        chunks=histogram("chunks_per_document", "Chunks of a text", ("traffic",), _COUNTS),
+        batch_size=histogram("embed_batch_size", "Chunks in a batch", ("traffic",), _COUNTS),
+        embedding_seconds=histogram(
+            "embedding_request_duration_seconds", "Time to get vectors", of_embedding
+        ),
+        embedding_labels=of_embedding,
+        search_seconds=histogram("search_duration_seconds", "Time to search", ("traffic",)),
+    )
+
+
+def observe(histogram: Histogram, value: float, **labels: str) -> None:
+    """Observe a value, with the trace as its exemplar and the mark as its label."""
+    labels.setdefault("traffic", mark.current().traffic)
+    trace_id = current_trace_id()
+    exemplar = {"trace_id": trace_id} if trace_id else None
+    histogram.labels(**labels).observe(value, exemplar=exemplar)
+
+
+def share_between_processes() -> None:
+    """Keep values in files, so that a worker's children are seen on its parent's page.
+
+    prometheus_client decides this when it is imported, which was before the fork.
+    """
+    values.ValueClass = values.get_value_class()
+
+
+def of_all_processes() -> CollectorRegistry:
+    """Return a registry that adds up what the children of this worker counted."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return registry

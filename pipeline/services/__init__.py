@@ -1,0 +1,1 @@
+"""The web services of the pipeline, and the stubs of other people's systems."""

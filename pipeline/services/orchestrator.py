@@ -1,0 +1,146 @@
+"""The orchestrator: takes jobs, follows them through their stages, answers for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from fastapi import HTTPException, Response
+from pydantic import BaseModel, Field, model_validator
+
+from pipeline import celery_app, clients, jobs, logs, mark, publish, telemetry, web
+from pipeline.flow import Flow
+from pipeline.sweep import remove_queued
+from pipeline.states import STAGES, Callback, Outcome, Status
+from pipeline.vectors import PgVectorStore
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from pipeline.settings import Settings
+
+
+class JobRequest(BaseModel):
+    """What a caller submits."""
+
+    url: str = Field(min_length=1, max_length=2048, pattern=r"^https?://")
+    corpus_name: str = Field(default="default", min_length=1, max_length=200)
+    job_id: UUID | None = None
+
+
+class Completion(BaseModel):
+    """What a worker reports of a stage."""
+
+    callback_id: str = Field(min_length=1, max_length=200)
+    stage: str
+    status: str = Field(pattern="^(success|failed)$")
+    error_code: str | None = None
+    error_message: str | None = None
+    content: str | None = None
+    source_url: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Completion:
+        if self.stage not in set(STAGES):
+            raise ValueError(f"stage is one of {', '.join(STAGES)}")
+        if self.status == "failed" and not self.error_code:
+            raise ValueError("a failure needs an error_code")
+        if self.status == "success" and self.stage == "scraping" and self.content is None:
+            raise ValueError("a scraped page needs its content")
+        return self
+
+    def callback(self) -> Callback:
+        """Return the callback in the words of the state machine."""
+        stage = Status(self.stage)
+        if self.status == "success":
+            return Callback(self.callback_id, stage)
+        code, message = str(self.error_code), self.error_message or str(self.error_code)
+        return Callback(self.callback_id, stage, jobs.failure(stage, code, message))
+
+    def document(self) -> jobs.Document | None:
+        """Return the scraped document, if this reports one."""
+        if self.status != "success" or self.stage != "scraping" or self.content is None:
+            return None
+        return jobs.Document(self.source_url or "", self.content)
+
+
+def make(settings: Settings) -> ASGIApp:
+    """Return the orchestrator's application."""
+    base = web.make(settings)
+    app, service = base.app, base.service
+    broker = celery_app.make(settings)
+    celery_app.declare_tasks(broker)
+    publish.guard_headers(settings)
+    pool = clients.database(settings)
+    base.closing.append(pool.close)
+    store = jobs.JobStore(pool)
+    vectors = PgVectorStore(pool)
+    flow = Flow(service, store, broker)
+
+    @app.post("/jobs", status_code=202)
+    def submit(request: JobRequest, response: Response, key: web.Key = None) -> dict[str, Any]:
+        """Take a job; the same job again is 200, another under its id 409."""
+        caller = service.auth.caller(key)
+        job_id = request.job_id or uuid4()
+        telemetry.name_job(str(job_id), job__url=request.url)
+        new = jobs.NewJob(
+            job_id, caller.caller_id, request.url, request.corpus_name, mark.current()
+        )
+        job, is_new = store.insert(new)
+        if not is_new:
+            if not job.same_request(new):
+                raise HTTPException(409, "another job has this job_id")
+            response.status_code = 200
+            return job.to_json()
+        flow.begin(job)
+        return job.to_json()
+
+    @app.get("/jobs/")
+    def list_jobs(key: web.Key = None) -> list[dict[str, Any]]:
+        """Return the caller's jobs."""
+        caller = service.auth.caller(key)
+        return [job.to_json() for job in store.of_caller(caller.caller_id)]
+
+    @app.get("/jobs/{job_id}")
+    def get_job(job_id: UUID, key: web.Key = None) -> dict[str, Any]:
+        """Return a job of the caller's."""
+        caller = service.auth.caller(key)
+        telemetry.name_job(str(job_id))
+        job = store.get(job_id)
+        if job is None or (job.caller_id != caller.caller_id and not caller.is_service):
+            raise HTTPException(404, "there is no such job")
+        return job.to_json()
+
+    @app.post("/jobs/{job_id}/complete")
+    def complete(job_id: UUID, report: Completion, key: web.Key = None) -> dict[str, str]:
+        """Take a worker's report of a stage."""
+        service.auth.service(key)
+        telemetry.name_job(str(job_id), job__stage=report.stage)
+        with logs.of_job(job_id):
+            advanced = flow.report(job_id, report.callback(), report.document())
+        if advanced is None:
+            raise HTTPException(404, "there is no such job")
+        if advanced.outcome is Outcome.OUT_OF_ORDER:
+            raise HTTPException(409, f"a job that is {advanced.job.status} skips no stage")
+        return {"status": advanced.outcome.value, "job_status": advanced.job.status.value}
+
+    @app.delete("/synthetic/{run_id}")
+    def clean_up(run_id: str, key: web.Key = None) -> dict[str, Any]:
+        """Remove what a synthetic run has left; only for those who may mark."""
+        caller = service.auth.caller(key)
+        if not caller.may_mark or caller.is_service:
+            raise HTTPException(403, "only a validator may remove synthetic runs")
+        queued = remove_queued(broker, run_id)
+        removed, documents = store.remove_run(run_id)
+        counts = {
+            "jobs": removed,
+            "documents": documents,
+            "vectors": vectors.remove_run(run_id),
+            "queued": queued,
+        }
+        logs.get("orchestrator").info("synthetic_removed", removed_run_id=run_id, **counts)
+        return {"run_id": run_id, "removed": counts}
+
+    return base.asgi()
+
+

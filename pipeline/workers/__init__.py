@@ -1,0 +1,1 @@
+"""The Celery workers of the pipeline."""

@@ -1,0 +1,143 @@
+"""A Celery worker: its parent takes tasks, its children run them and report telemetry."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from celery import signals
+from opentelemetry import context
+from prometheus_client import start_http_server
+
+from pipeline import celery_app, clients, faults, logs, mark, metrics, telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+    from celery import Celery
+
+    from pipeline.settings import Settings
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(slots=True)
+class Child:
+    """What a child works with; its parent never fills this in."""
+
+    settings: Settings
+    metrics: metrics.Metrics
+    internal: httpx.Client
+    plain: httpx.Client
+
+
+@dataclass(slots=True)
+class Holder:
+    """Where the tasks of a child find what it works with, once it has been forked."""
+
+    child: Child | None = None
+    providers: telemetry.Providers | None = None
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    def get(self) -> Child:
+        """Return what this child works with."""
+        if self.child is None:
+            raise RuntimeError("the worker's child has not been set up")
+        return self.child
+
+
+def run(settings: Settings, register: Callable[[Celery, Holder, Settings], str]) -> int:
+    """Run a worker until it is told to stop; return its exit code."""
+    directory = Path(settings.need("PROMETHEUS_MULTIPROC_DIR"))
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    metrics.share_between_processes()
+    logs.configure(settings)
+    app = celery_app.make(settings)
+    holder = Holder()
+    queue = register(app, holder, settings)
+    _connect(settings, holder)
+    _serve_metrics(settings)
+    worker = app.Worker(
+        hostname=f"{settings.name}@%h",
+        queues=[queue],
+        pool="prefork",
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _connect(settings: Settings, holder: Holder) -> None:
+    signals.setup_logging.connect(_keep_logging, weak=False)
+    signals.worker_process_init.connect(_die_with_parent, weak=False)
+    _connect_exporters(settings, holder)
+
+    def init(**_: Any) -> None:
+        signals.task_prerun.connect(remember, weak=False)
+        telemetry.instrument_clients(settings)
+        # Receivers run in order: the mark is put on before the instrumentation's context, and
+        # taken off after it.
+        signals.task_postrun.connect(forget, weak=False)
+        holder.child = Child(
+            settings, metrics.build(settings), clients.internal(settings), clients.plain()
+        )
+
+    def remember(task_id: str, task: Any, **_: Any) -> None:
+        marked = mark.of_task(task.request)
+        holder.tokens[task_id] = context.attach(mark.in_context(marked))
+
+    def forget(task_id: str, **_: Any) -> None:
+        token = holder.tokens.pop(task_id, None)
+        if token is not None:
+            context.detach(token)
+
+    signals.worker_process_init.connect(init, weak=False)
+
+
+def _connect_exporters(settings: Settings, holder: Holder) -> None:
+    """Have each child set its exporters up; a weak reference would be gone when we return."""
+
+    def set_up(**_: Any) -> None:
+        holder.providers = telemetry.set_up(settings)
+        logs.configure(settings, holder.providers.handler())
+
+    def shutdown(**_: Any) -> None:
+        if holder.providers is not None:
+            holder.providers.shutdown()
+
+    weak = faults.WORKER_EXPORTER_NOT_SET_UP in settings.faults
+    signals.worker_process_init.connect(set_up, weak=weak)
+    signals.worker_process_shutdown.connect(shutdown, weak=False)
+
+
+def _serve_metrics(settings: Settings) -> None:
+    def serve(**_: Any) -> None:
+        start_http_server(
+            int(settings.need("PIPELINE_METRICS_PORT")),
+            addr="127.0.0.1",
+            registry=metrics.of_all_processes(),
+        )
+
+    signals.worker_ready.connect(serve, weak=False)
+
+
+def _keep_logging(**_: Any) -> None:
+    """Keep Celery from configuring the logs: somebody listening is all that it asks for."""
+
+
+def _die_with_parent(**_: Any) -> None:
+    """Have the kernel end this child when its parent is killed."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:
+        os._exit(1)

@@ -1,0 +1,100 @@
+"""The embed worker: gives a document's chunks their vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import clients, logs, mark, telemetry
+from pipeline.celery_app import EMBED_TASK, QUEUES
+from pipeline.embedding import Embedder, InferenceUnavailableError
+from pipeline.states import Status
+from pipeline.vectors import Origin, PgVectorStore, VectorStore
+from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from pipeline.settings import Settings
+    from pipeline.workers.base import Holder
+
+MAX_RETRIES: Final = 5
+_STAGE: Final = Status.EMBEDDING.value
+
+
+class Work:
+    """What one embed task does."""
+
+    def __init__(self, holder: Holder, store: VectorStore, origin: Origin) -> None:
+        """Embed the chunks of the origin into the store."""
+        child = holder.get()
+        self._child = child
+        self._store = store
+        self._origin = origin
+        self._embedder = Embedder(child.internal, child.settings.url("inference"), child.metrics)
+
+    def run(self, task: Any, chunks: list[str]) -> None:
+        """Report the start, write the vectors, report the end."""
+        origin, settings = self._origin, self._child.settings
+        reporter = Reporter(self._child.internal, settings, origin.job_id, task.request.id)
+        attributes = {
+            "job__url": origin.source_url,
+            "job__stage": _STAGE,
+            "queue__name": QUEUES[EMBED_TASK],
+            "request__mode": "async",
+            "task__id": task.request.id,
+            "task__attempt": task.request.retries + 1,
+            "chunk__count": len(chunks),
+        }
+        with telemetry.job_span("embed_task", origin.job_id, **attributes):
+            try:
+                self._embed(reporter, chunks)
+            except JobGoneError:
+                removed = self._store.remove_job(origin.job_id)
+                logs.get("embedding").warning("job_gone", vectors_removed=removed)
+            except OrchestratorUnavailableError as error:
+                raise task.retry(**_retry(task, settings), exc=error) from error
+            except InferenceUnavailableError as error:
+                if task.request.retries < task.max_retries:
+                    logs.get("embedding").warning("embed_retried", error_message=str(error))
+                    raise task.retry(**_retry(task, settings), exc=error) from error
+                self._fail(reporter, str(error))
+
+    def _embed(self, reporter: Reporter, chunks: list[str]) -> None:
+        reporter.report("started", _STAGE, "success")
+        written = self._embedder.write(self._store, self._origin, chunks)
+        logs.get("embedding").info("embedded", vectors=written)
+        reporter.report("final", _STAGE, "success")
+
+    def _fail(self, reporter: Reporter, message: str) -> None:
+        code = "inference_unavailable"
+        logs.failure(
+            self._child.settings,
+            "embed_failed",
+            job_id=self._origin.job_id,
+            failed_stage=_STAGE,
+            error_code=code,
+            error_message=message,
+        )
+        reporter.report("final", _STAGE, "failed", error_code=code, error_message=message)
+
+
+def register(app: Celery, holder: Holder, settings: Settings) -> str:
+    """Register the task; return the queue to take it from."""
+    stores: list[VectorStore] = []
+
+    @app.task(name=EMBED_TASK, bind=True, max_retries=MAX_RETRIES)
+    def embed_task(
+        self: Any, job_id: str, corpus_name: str, source_url: str, chunks: list[str]
+    ) -> None:
+        if not stores:
+            stores.append(PgVectorStore(clients.database(settings)))
+        origin = Origin(job_id, corpus_name, source_url, mark.of_task(self.request).run_id)
+        with logs.of_job(job_id):
+            Work(holder, stores[0], origin).run(self, chunks)
+
+    return QUEUES[EMBED_TASK]
+
+
+def _retry(task: Any, settings: Settings) -> dict[str, Any]:
+    wait = settings.number("PIPELINE_RETRY_SECONDS", 0.1) * 2**task.request.retries
+    return {"countdown": wait, "headers": mark.of_task(task.request).task_headers()}

@@ -1,0 +1,111 @@
+"""The scrape worker: fetches a job's page and reports its text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+
+from pipeline import faults, logs, mark, telemetry
+from pipeline.celery_app import QUEUES, SCRAPE_TASK
+from pipeline.fetch import FetchError, Fetcher, PermanentError, TransientError
+from pipeline.states import StageNumber, Status
+from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from pipeline.settings import Settings
+    from pipeline.workers.base import Child, Holder
+
+MAX_RETRIES: Final = 5
+
+
+def register(app: Celery, holder: Holder, _settings: Settings) -> str:
+    """Register the task; return the queue to take it from."""
+
+    @app.task(name=SCRAPE_TASK, bind=True, max_retries=MAX_RETRIES)
+    def scrape_task(self: Any, job_id: str, url: str, corpus_name: str) -> None:
+        child = holder.get()
+        with logs.of_job(job_id):
+            _run(self, child, job_id, url)
+
+    return QUEUES[SCRAPE_TASK]
+
+
+def _run(task: Any, child: Child, job_id: str, url: str) -> None:
+    reporter = Reporter(child.internal, child.settings, job_id, task.request.id)
+    with telemetry.job_span("scrape_task", **_attributes(task, child.settings, job_id, url)):
+        logs.get("scraper").info("scrape_started", url=url, attempt=task.request.retries + 1)
+        try:
+            _scrape(child, reporter, job_id, url)
+        except PermanentError as error:
+            _fail(child, reporter, job_id, error)
+        except TransientError as error:
+            _again_or_fail(task, child, reporter, job_id, error)
+        except OrchestratorUnavailableError as error:
+            raise task.retry(**_retry(task, child.settings), exc=error) from error
+        except JobGoneError:
+            logs.get("scraper").warning("job_gone")
+
+
+def _scrape(child: Child, reporter: Reporter, job_id: str, url: str) -> None:
+    page = Fetcher(child.plain, child.metrics).fetch(url, job_id)
+    logs.get("scraper").info("scraped", words=len(page.content.split()))
+    reporter.report(
+        "final", Status.SCRAPING.value, "success", content=page.content, source_url=page.url
+    )
+
+
+def _again_or_fail(
+    task: Any, child: Child, reporter: Reporter, job_id: str, error: FetchError
+) -> None:
+    if task.request.retries >= task.max_retries:
+        _fail(child, reporter, job_id, error)
+        return
+    logs.get("scraper").warning("scrape_retried", error_code=error.code)
+    raise task.retry(**_retry(task, child.settings), exc=error) from error
+
+
+def _fail(child: Child, reporter: Reporter, job_id: str, error: FetchError) -> None:
+    logs.failure(
+        child.settings,
+        "scrape_failed",
+        job_id=job_id,
+        failed_stage=Status.SCRAPING.value,
+        error_code=error.code,
+        error_message=str(error),
+    )
+    reporter.report(
+        "final",
+        Status.SCRAPING.value,
+        "failed",
+        error_code=error.code,
+        error_message=str(error),
+    )
+
+
+def _retry(task: Any, settings: Settings) -> dict[str, Any]:
+    """Return how to run the task again: later each time, and with its mark."""
+    wait = settings.number("PIPELINE_RETRY_SECONDS", 0.1) * 2**task.request.retries
+    return {"countdown": wait, "headers": mark.of_task(task.request).task_headers()}
+
+
+def _attributes(task: Any, settings: Settings, job_id: str, url: str) -> dict[str, Any]:
+    stage: str | int = Status.SCRAPING.value
+    if faults.ATTRIBUTE_WRONG_TYPE in settings.faults:
+        stage = StageNumber.SCRAPING
+    if faults.WRONG_JOB_ID_ON_RETRY in settings.faults and task.request.retries:
+        job_id = task.request.id
+    found = {
+        "job_id": job_id,
+        "job__url": url,
+        "job__stage": stage,
+        "request__mode": "async",
+        "task__id": task.request.id,
+        "task__attempt": task.request.retries + 1,
+    }
+    if faults.ATTRIBUTE_DROPPED not in settings.faults:
+        found["queue__name"] = QUEUES[SCRAPE_TASK]
+    return found
+
+
