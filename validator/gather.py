@@ -1,0 +1,295 @@
+"""What a run has gathered, and what it knows of each source: state without I/O and without a clock.
+
+`Gather` is told what was asked and answered, and says what is due. The loop in `run.py` does the
+asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from validator import poll
+from validator.coverage import Asked, Moment, cover, next_moment
+from validator.errors import SourceError, SourceFailure
+from validator.model import (
+    Coverage,
+    Evidence,
+    Job,
+    LogLine,
+    Phase,
+    Sample,
+    Signal,
+    SourceReport,
+    Span,
+    TraceRef,
+)
+from validator.ports import Answer, LogSource, MetricSource, Question, Source, TraceSource, Waking
+from validator.traces import select
+
+_NANOSECONDS = 1e9
+
+
+@dataclass(slots=True)
+class Channel:
+    """One source as the source of one signal, and all that is known of it in this run.
+
+    Times are Unix seconds. `next_at` is when it is due, None while it waits to be woken.
+    `known` are the keys of everything that it has ever answered.
+    """
+
+    source: Source
+    signal: Signal
+    ask: Callable[[Question], Answer]
+    in_flight: bool = False
+    next_at: float | None = None
+    last_asked: float = 0.0
+    step: float = 0.0
+    full: float | None = None
+    error: SourceError | None = None
+    partial: str = ""
+    shown_by: str = ""
+    baseline: str = ""
+    requests: int = 0
+    answers: int = 0
+    lag: float | None = None
+    known: set[object] = field(default_factory=set)
+    findings: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def pushing(self) -> bool:
+        """Whether the source tells of changes, so that it need not be polled."""
+        return isinstance(self.source, Waking)
+
+    def asked(self) -> Asked:
+        """Return what completeness depends on."""
+        return Asked(
+            name=self.source.name,
+            lag_budget=self.source.lag_budget,
+            full=self.full,
+            error=str(self.error) if self.error else "",
+            hopeless=self.error is not None and not self.error.retriable,
+            partial=self.partial,
+            shown_by=self.shown_by,
+            baseline=self.baseline,
+        )
+
+
+def channels(sources: Sequence[Source], metrics: frozenset[str]) -> list[Channel]:
+    """Return a channel for each signal of each source; metrics only if any are wanted."""
+    found = []
+    for source in sources:
+        if isinstance(source, TraceSource):
+            found.append(Channel(source, Signal.TRACES, source.traces))
+        if isinstance(source, LogSource):
+            found.append(Channel(source, Signal.LOGS, source.logs))
+        if isinstance(source, MetricSource) and metrics:
+            found.append(Channel(source, Signal.METRICS, _samples(source, metrics)))
+    return found
+
+
+def _samples(source: MetricSource, metrics: frozenset[str]) -> Callable[[Question], Answer]:
+    return lambda _question: source.samples(metrics)
+
+
+@dataclass(slots=True)
+class Gather:
+    """Everything gathered in one run; the union of all answers."""
+
+    channels: list[Channel]
+    job_id_keys: tuple[str, ...]
+    skew: float
+    settle: float
+    patience: float
+    began: float
+    control: str
+    spans: dict[tuple[str, str], Span] = field(default_factory=dict)
+    logs: dict[object, LogLine] = field(default_factory=dict)
+    before: dict[object, Sample] = field(default_factory=dict)
+    after: dict[object, Sample] = field(default_factory=dict)
+    last_new: dict[Signal, float] = field(default_factory=dict)
+
+    def question(self, job: Job, now: float) -> Question:
+        """Return what to ask for, as far as the job is known by now."""
+        return Question(
+            job_id=job.id,
+            job_id_keys=self.job_id_keys,
+            trace_ids=frozenset(ref.trace_id for ref in job.traces),
+            since=self.began - self.skew,
+            until=now + self.skew,
+            control=self.control,
+        )
+
+    def take_baseline(self, channel: Channel, answer: Answer | None, why: str) -> None:
+        """Keep what was read before the job; `why` says why it is not whole, if it is not."""
+        channel.baseline = why
+        for sample in answer.samples if answer else ():
+            key = _sample_key(sample)
+            self.before[key] = replace(sample, phase=Phase.BEFORE, source=channel.source.name)
+
+    def take(self, channel: Channel, asked: float, answer: Answer, now: float) -> bool:
+        """Take an answer into the evidence; return whether it had anything new."""
+        channel.answers += 1
+        channel.error = None
+        channel.partial = "" if answer.full else "; ".join(answer.findings) or "partial answer"
+        channel.full = asked if answer.full else channel.full
+        channel.findings.update(dict.fromkeys(answer.findings))
+        new = self._add(channel, answer, now)
+        self._show(channel, answer)
+        if new:
+            self.last_new[channel.signal] = max(now, self.last_new.get(channel.signal, 0.0))
+        return new
+
+    def fail(self, channel: Channel, error: SourceError) -> None:
+        """Note that the channel could not be asked."""
+        channel.error = error
+        if error.failure is SourceFailure.PARTIAL:
+            channel.partial = error.detail
+
+    def _add(self, channel: Channel, answer: Answer, now: float) -> bool:
+        had = len(channel.known)
+        given: set[object] = set()
+        new = False
+        for span in answer.spans:
+            given.add(key := (span.trace_id, span.span_id))
+            if key not in self.spans:
+                self.spans[key] = span
+                new = True
+                self._note_lag(channel, now, span.end)
+        for line in answer.logs:
+            given.add(key_of_line := _line_key(line))
+            if key_of_line not in self.logs:
+                self.logs[key_of_line] = line
+                new = True
+        for sample in answer.samples:
+            given.add(key_of_sample := _sample_key(sample))
+            other = self.after.get(key_of_sample)
+            new = new or other is None or other.value != sample.value
+            self.after[key_of_sample] = sample
+        lost = len(channel.known - given) if had and answer.full else 0
+        if lost and channel.signal is not Signal.METRICS:
+            channel.findings[
+                f"{channel.source.name}: an answer lacked {lost} {channel.signal} items that an "
+                "earlier one had: replicas disagree, or data was dropped"
+            ] = None
+        channel.known |= given
+        return new
+
+    def _note_lag(self, channel: Channel, now: float, end: int) -> None:
+        lag = now - end / _NANOSECONDS
+        channel.lag = max(lag, channel.lag or 0.0)
+        if lag > channel.source.lag_budget + self.skew:
+            channel.findings[
+                f"{channel.source.name} is slower than its lag budget of "
+                f"{channel.source.lag_budget:g} s"
+            ] = None
+
+    def _show(self, channel: Channel, answer: Answer) -> None:
+        if answer.spans or answer.logs:
+            channel.shown_by = f"{channel.signal} of this run"
+        elif channel.signal is Signal.METRICS and answer.samples:
+            channel.shown_by = "samples on its pages"
+        elif answer.control_seen and not channel.shown_by:
+            channel.shown_by = "the control record"
+
+    def moment(self, signal: Signal, job: Job, now: float, *, missing: bool) -> Moment:
+        """Return where the run stands for `signal`."""
+        return Moment(
+            now=now,
+            ended=job.ended,
+            last_new=self.last_new.get(signal, job.submitted or self.began),
+            settle=self.settle,
+            missing=missing,
+            patience=self.patience,
+        )
+
+    def asked(self, signal: Signal) -> list[Asked]:
+        """Return what is known of the sources of `signal`."""
+        return [channel.asked() for channel in self.channels if channel.signal is signal]
+
+    def coverage(self, job: Job, now: float, missing: frozenset[Signal]) -> dict[Signal, Coverage]:
+        """Return how complete each signal is; `missing` are those of which a check misses some."""
+        return {
+            signal: cover(
+                signal, self.asked(signal), self.moment(signal, job, now, missing=signal in missing)
+            )
+            for signal in (Signal.TRACES, Signal.LOGS, Signal.METRICS)
+        }
+
+    def plan(self, channel: Channel, job: Job, now: float, asked: float) -> None:
+        """Set when the channel is due next, after it was asked at `asked`."""
+        channel.last_asked = asked
+        times = next_moment([channel.asked()], self.moment(channel.signal, job, now, missing=False))
+        channel.step = poll.next_step(
+            channel.step, ended=job.ended is not None, failed=channel.error is not None
+        )
+        quiet = channel.signal is Signal.METRICS and job.ended is None
+        waits = (channel.pushing and channel.error is None) or quiet
+        candidates = [] if waits else [now + channel.step]
+        candidates += times[:1]
+        channel.next_at = min(candidates) if candidates else None
+
+    def woken(self, source: str, job: Job, now: float) -> None:
+        """Make the channels of a source due that has something new."""
+        for channel in self.channels:
+            if channel.source.name == source and channel.signal is not Signal.METRICS:
+                soonest = channel.last_asked + poll.wake_gap(ended=job.ended is not None)
+                due = max(now, soonest)
+                channel.next_at = due if channel.next_at is None else min(due, channel.next_at)
+
+    def evidence(self, job: Job, now: float, coverage: Mapping[Signal, Coverage]) -> Evidence:
+        """Return all that is evidence of the job, in an order of its own."""
+        spans = select(self.spans.values(), job, self.job_id_keys)
+        return Evidence(
+            job=job,
+            spans=tuple(sorted(spans, key=lambda s: (s.start, s.trace_id, s.span_id))),
+            logs=tuple(sorted(self.logs.values(), key=lambda line: (line.time, line.body))),
+            samples=(*_ordered(self.before.values()), *_ordered(self.after.values())),
+            alerts=(),
+            sources=self.reports(),
+            coverage=coverage,
+            job_id_keys=self.job_id_keys,
+            skew=self.skew,
+            now=now,
+        )
+
+    def reports(self) -> tuple[SourceReport, ...]:
+        """Return what each channel did, in the order of the configuration."""
+        return tuple(
+            SourceReport(
+                name=channel.source.name,
+                kind=channel.source.kind,
+                signals=(channel.signal,),
+                requests=channel.requests,
+                answers=channel.answers,
+                error=str(channel.error) if channel.error else "",
+                error_kind=str(channel.error.failure) if channel.error else "",
+                last_full_answer=channel.full,
+                lag=channel.lag,
+                lag_budget=channel.source.lag_budget,
+                shown_by=channel.shown_by,
+                findings=tuple(channel.findings),
+            )
+            for channel in self.channels
+        )
+
+
+def with_traces(job: Job, found: Iterable[TraceRef]) -> Job:
+    """Return the job with traces added that it did not have."""
+    known = {ref.trace_id for ref in job.traces}
+    more = sorted({ref for ref in found if ref.trace_id not in known}, key=lambda r: r.trace_id)
+    return replace(job, traces=(*job.traces, *more)) if more else job
+
+
+def _ordered(samples: Iterable[Sample]) -> list[Sample]:
+    return sorted(
+        samples, key=lambda s: (s.source, s.instance, s.name, str(sorted(s.labels.items())))
+    )
+
+
+def _line_key(line: LogLine) -> object:
+    return (line.time, line.service, line.instance, line.body, line.trace_id, line.span_id)
+
+
+def _sample_key(sample: Sample) -> object:
+    return (sample.service, sample.instance, sample.name, tuple(sorted(sample.labels.items())))

@@ -1,0 +1,126 @@
+"""From a suite and evidence to verdicts, and which of them are only consequences of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from checks import CheckKind
+from validator.model import Evidence, JobState, Status, Verdict
+from validator.suite import CheckSpec
+from validator.templates import UnboundTemplate, bind
+
+JOB_OUTCOME = "job_outcome"
+
+IMPLICIT_OUTCOME = CheckSpec(
+    kind=JOB_OUTCOME,
+    name=JOB_OUTCOME,
+    params={},
+    catches="the job itself is refused, hangs or fails",
+    level="required",
+    where="(every suite)",
+)
+"""Judged in every suite that does not say itself how its job has to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The checks of one suite with the kinds they are of: a function from evidence to verdicts."""
+
+    kinds: Mapping[str, CheckKind]
+    checks: tuple[CheckSpec, ...]
+
+    def verdicts(self, evidence: Evidence) -> tuple[Verdict, ...]:
+        """Judge every check on `evidence`, in the order of the suite."""
+        return blocked(tuple(self._one(spec, evidence) for spec in self._specs(evidence)))
+
+    def _specs(self, evidence: Evidence) -> tuple[CheckSpec, ...]:
+        declared = any(spec.kind == JOB_OUTCOME for spec in self.checks)
+        unknown = evidence.job.existing and evidence.job.state is JobState.UNKNOWN
+        return self.checks if declared or unknown else (IMPLICIT_OUTCOME, *self.checks)
+
+    def _one(self, spec: CheckSpec, evidence: Evidence) -> Verdict:
+        kind = self.kinds[spec.kind]
+        try:
+            verdict = kind.evaluate(bind(spec, evidence.job, kind), evidence)
+        except UnboundTemplate as unbound:
+            verdict = _undecided(spec, kind, "unbound_template", str(unbound))
+        except Exception as error:  # noqa: BLE001 - a check that breaks must not lose the run
+            detail = f"the check itself broke ({type(error).__name__}: {error}); please report it"
+            verdict = _undecided(spec, kind, "check_broke", detail)
+        return replace(verdict, check=spec.kind, name=spec.name, catches=spec.catches)
+
+
+def _undecided(spec: CheckSpec, kind: CheckKind, code: str, summary: str) -> Verdict:
+    return Verdict(
+        check=spec.kind,
+        name=spec.name,
+        status=Status.INCONCLUSIVE,
+        code=code,
+        summary=summary,
+        findings=(),
+        notes=(),
+        examined=0,
+        signals=kind.signals,
+        blocked_by="",
+        catches=spec.catches,
+    )
+
+
+def blocked(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """Mark the verdicts that only repeat what another has found missing.
+
+    A failure is blocked when each of its findings is an absence that a fact explains which
+    another failing check established (`spans:scraper`), or when the job did not end as it
+    should; what a job without an end left undecided is blocked by its outcome. A finding that is
+    not an absence is never hidden.
+    """
+    facts = _established(verdicts)
+    outcome = next(
+        (v.name for v in verdicts if v.check == JOB_OUTCOME and v.status is Status.FAIL), ""
+    )
+    return tuple(_blocked(verdict, facts, outcome) for verdict in verdicts)
+
+
+def _established(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for verdict in verdicts:
+        if verdict.status is Status.FAIL:
+            for finding in verdict.findings:
+                for fact in finding.missing:
+                    facts.setdefault(fact, verdict.name)
+    return facts
+
+
+def _blocked(verdict: Verdict, facts: Mapping[str, str], outcome: str) -> Verdict:
+    if verdict.name == outcome or verdict.check == JOB_OUTCOME:
+        return verdict
+    by = ""
+    if verdict.status in (Status.INCONCLUSIVE, Status.PENDING):
+        by = facts.get("job", "")
+    elif verdict.status is Status.FAIL and all(finding.absent for finding in verdict.findings):
+        by = outcome or _explained_by(verdict, facts)
+    if not by:
+        return verdict
+    return replace(
+        verdict,
+        status=Status.BLOCKED,
+        code="blocked",
+        summary=f"blocked by {by}: {verdict.summary}",
+        blocked_by=by,
+    )
+
+
+def _explained_by(verdict: Verdict, facts: Mapping[str, str]) -> str:
+    own = {fact for finding in verdict.findings for fact in finding.missing}
+    reasons: list[str] = []
+    for finding in verdict.findings:
+        others = [
+            facts[need]
+            for need in finding.needs
+            if need in facts and need not in own and facts[need] != verdict.name
+        ]
+        if not others:
+            return ""
+        reasons.append(others[0])
+    return reasons[0] if reasons else ""

@@ -1,0 +1,30 @@
+"""How soon to ask a source again: fast when something is due, never so fast that it hurts."""
+
+_RUNNING_FIRST = 1.0
+_RUNNING_MOST = 10.0
+_ENDED_FIRST = 0.1
+_ENDED_MOST = 1.0
+_FAILED_FIRST = 0.25
+_FAILED_MOST = 2.0
+
+
+def next_step(previous: float, *, ended: bool, failed: bool) -> float:
+    """Return the seconds until the next question, given those before the last one.
+
+    While the job runs little can be decided: from 1 s, half as long again each time, to 10 s.
+    After its end: from 0.1 s, doubling to 1 s. After a failure: from 0.25 s, doubling to 2 s.
+    """
+    if failed:
+        return min(max(previous * 2, _FAILED_FIRST), _FAILED_MOST)
+    if not ended:
+        return min(max(previous * 1.5, _RUNNING_FIRST), _RUNNING_MOST)
+    return min(max(previous * 2, _ENDED_FIRST), _ENDED_MOST)
+
+
+def wake_gap(*, ended: bool) -> float:
+    """Return the least seconds between two questions to a source that tells of its changes.
+
+    Exporters flush in bursts of some tens of milliseconds; asking between two spans of one burst
+    costs a judgement and decides nothing.
+    """
+    return 0.02 if ended else 0.2

@@ -1,0 +1,364 @@
+"""The loop: submit a job, follow it, gather what it left, judge, record.
+
+One thread decides; everything that leaves the process runs beside it in the executor, so a
+source or a target that hangs holds up nothing that does not need it. The loop waits for what
+comes first: an answer, a source's wake-up, or the moment at which time alone decides something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from validator import __version__
+from validator.errors import SourceError, SourceFailure, ValidatorError
+from validator.executor import Done, Executor
+from validator.follow import Follower, Step
+from validator.gather import Channel, Gather, channels, with_traces
+from validator.judge import Judge
+from validator.model import (
+    Coverage,
+    CoverageState,
+    Evidence,
+    Job,
+    JobState,
+    Run,
+    Signal,
+    Status,
+    TraceRef,
+    Verdict,
+)
+from validator.ports import Clock, Mark, Observer, Plantable, Source, Submitter, Waking
+from validator.suite import Suite
+
+_LONGEST_WAIT = 3600.0
+_GATHERED = (Signal.TRACES, Signal.LOGS, Signal.METRICS)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a run needs of a target: how it takes jobs, and how it treats trace context."""
+
+    name: str
+    submitter: Submitter
+    trace_context: str
+    job_id_keys: tuple[str, ...]
+    sampling: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run to be made. `mark` is its own; `existing` is a job that is there already.
+
+    `metrics` are the families to read; `patience` is how many seconds beyond its lag budget a
+    source may take to answer or to show that it works.
+    """
+
+    suite: Suite
+    target: Target
+    sources: tuple[Source, ...]
+    judge: Judge
+    mark: Mark
+    metrics: frozenset[str]
+    patience: float
+    existing: Job | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a run works with."""
+
+    clock: Clock
+    executor: Executor
+    observer: Observer
+
+
+def run_suite(plan: Plan, parts: Parts) -> Run:
+    """Make one run and return it; `KeyboardInterrupt` ends it early, cleaned up and recorded."""
+    loop = _Loop(plan, parts)
+    try:
+        loop.go()
+    except KeyboardInterrupt:
+        loop.interrupted = True
+    finally:
+        loop.leave()
+    return loop.record()
+
+
+def _new_job(plan: Plan) -> Job:
+    sent = (TraceRef(plan.mark.trace_id, "sent"),) if plan.mark.trace_id else ()
+    return Job(
+        id="",
+        run_id=plan.mark.run_id,
+        target=plan.target.name,
+        state=JobState.NOT_SUBMITTED,
+        status="",
+        detail="",
+        fields=plan.mark.context,
+        traces=() if plan.target.trace_context == "new" else sent,
+        sent_parent=plan.mark.parent_id,
+        existing=False,
+        submitted=None,
+        ended=None,
+        sampling=plan.target.sampling,
+    )
+
+
+@dataclass(slots=True)
+class _Loop:
+    """The state of one run."""
+
+    plan: Plan
+    parts: Parts
+    follower: Follower = field(init=False)
+    gather: Gather = field(init=False)
+    began: float = field(init=False)
+    finished: float = 0.0
+    baselines: int = 0
+    judged: Job | None = None
+    missing: frozenset[Signal] = frozenset(_GATHERED)
+    verdicts: tuple[Verdict, ...] = ()
+    covered: Mapping[Signal, Coverage] = field(default_factory=dict)
+    changed: bool = True
+    interrupted: bool = False
+    findings: dict[str, None] = field(default_factory=dict)
+    endings: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Lay out what is known before anything was asked."""
+        plan = self.plan
+        self.began = self.parts.clock.now()
+        self.follower = Follower(
+            submitter=plan.target.submitter,
+            mark=plan.mark,
+            deadline=plan.suite.deadline,
+            executor=self.parts.executor,
+            tell=self._tell,
+            job=plan.existing or _new_job(plan),
+        )
+        self.gather = Gather(
+            channels=channels(plan.sources, plan.metrics),
+            job_id_keys=plan.target.job_id_keys,
+            skew=plan.suite.skew,
+            settle=plan.suite.settle,
+            patience=plan.patience,
+            began=self.began if plan.existing is None else 0.0,
+            control=plan.mark.run_id.rjust(32, "c"),
+        )
+
+    def go(self) -> None:
+        """Run until every verdict is decided, or nothing more can be had."""
+        self._begin()
+        while not self._over():
+            wait = max(0.0, min(self._next_due() - self.parts.clock.now(), _LONGEST_WAIT))
+            for done in self.parts.executor.wait(wait):
+                self._take(done)
+            self._tick()
+
+    def _begin(self) -> None:
+        """Plant control records, read what metrics say before the job, listen to sources."""
+        for source in self.plan.sources:
+            if isinstance(source, Plantable):
+                self._plant(source.name, source)
+            if isinstance(source, Waking):
+                self.endings.append(source.on_change(self._waker(source.name)))
+        if self.plan.existing is None:
+            for index, channel in enumerate(self.gather.channels):
+                if channel.signal is Signal.METRICS:
+                    self.baselines += 1
+                    self._ask(index, "baseline")
+        if not self.baselines:
+            self._begin_job()
+
+    def _plant(self, name: str, source: Plantable) -> None:
+        control = self.gather.control
+        self.parts.executor.start(("plant", name), lambda: source.plant(control))
+
+    def _waker(self, name: str) -> Callable[[], None]:
+        return lambda: self.parts.executor.wake(("wake", name))
+
+    def _begin_job(self) -> None:
+        now = self.parts.clock.now()
+        self._all_due(now)
+        self.follower.begin(now)
+
+    def _tick(self) -> None:
+        """Do what is due, then judge anew if anything has changed."""
+        now = self.parts.clock.now()
+        self.follower.tick(now)
+        if self.follower.submitted:
+            for index, channel in enumerate(self.gather.channels):
+                if not channel.in_flight and channel.next_at is not None and now >= channel.next_at:
+                    self._ask(index, "ask")
+            self._judge(now)
+
+    def _next_due(self) -> float:
+        """Return when there is something to do even if nothing comes in."""
+        now = self.parts.clock.now()
+        times = [now + _LONGEST_WAIT]
+        times += [time for time in (self.follower.due, self.follower.expires) if time is not None]
+        if self.follower.submitted:
+            for channel in self.gather.channels:
+                if not channel.in_flight and channel.next_at is not None:
+                    times.append(channel.next_at)
+                if self.follower.job.ended is not None:
+                    given_up = self.follower.job.ended + channel.source.lag_budget
+                    times.append(max(given_up + self.plan.patience, now))
+        return min(times)
+
+    def _over(self) -> bool:
+        """Whether no verdict is pending, or nothing that may come could decide one."""
+        if self.follower.job.state in (JobState.REFUSED, JobState.TIMED_OUT):
+            return True
+        if self.follower.step is not Step.ENDED or not self.verdicts:
+            return False
+        return not any(verdict.status is Status.PENDING for verdict in self.verdicts)
+
+    def _take(self, done: Done) -> None:
+        now = self.parts.clock.now()
+        match done.token:
+            case ("wake", str(name)):
+                self.gather.woken(name, self.follower.job, now)
+            case ("plant", str(name)):
+                if done.error is not None:
+                    self.findings[f"{name}: no control record could be written"] = None
+            case ("baseline", int(index)):
+                self._take_baseline(self.gather.channels[index], done)
+            case ("ask", int(index)):
+                self._take_answer(self.gather.channels[index], done, now)
+            case _:
+                had_ended = self.follower.job.ended is not None
+                self.follower.take(done, now)
+                if self.follower.job.ended is not None and not had_ended:
+                    self._evidence_is_due(now)
+
+    def _evidence_is_due(self, now: float) -> None:
+        for channel in self.gather.channels:
+            channel.step = 0.0
+        self._all_due(now)
+
+    def _take_baseline(self, channel: Channel, done: Done) -> None:
+        channel.in_flight = False
+        why = ""
+        if done.error is not None:
+            why = f"could not be read before the job ({done.error})"
+        elif not done.value.full:
+            why = f"could be read only in part before the job ({'; '.join(done.value.findings)})"
+        self.gather.take_baseline(channel, done.value, why)
+        self.baselines -= 1
+        if not self.baselines:
+            self._begin_job()
+
+    def _take_answer(self, channel: Channel, done: Done, now: float) -> None:
+        channel.in_flight = False
+        if done.error is not None:
+            self.gather.fail(channel, _as_source_error(channel, done.error))
+        else:
+            before = self.follower.job
+            self.follower.job = with_traces(before, done.value.traces)
+            if self.gather.take(channel, done.asked, done.value, now):
+                self.changed = True
+                self._tell("gathering", f"{len(self.gather.spans)} spans")
+            if self.follower.job is not before:
+                self._all_due(now)
+        self.gather.plan(channel, self.follower.job, now, done.asked)
+
+    def _ask(self, index: int, word: str) -> None:
+        channel = self.gather.channels[index]
+        channel.in_flight = True
+        channel.next_at = None
+        channel.requests += 1
+        question = self.gather.question(self.follower.job, self.parts.clock.now())
+        self.parts.executor.start((word, index), lambda: channel.ask(question))
+
+    def _all_due(self, now: float) -> None:
+        for channel in self.gather.channels:
+            channel.next_at = now
+
+    def _judge(self, now: float) -> None:
+        """Judge if the evidence, the job or the completeness of a signal has changed."""
+        job = self.follower.job
+        if self.changed or job is not self.judged:
+            self.changed = True
+            self.missing = self._misses(now)
+        covered = self.gather.coverage(job, now, self.missing)
+        if self.changed or covered != self.covered:
+            self.changed, self.judged, self.covered = False, job, covered
+            self._announce(self.plan.judge.verdicts(self.gather.evidence(job, now, covered)))
+
+    def _misses(self, now: float) -> frozenset[Signal]:
+        """Return the signals of which some check still misses something that may come."""
+        waiting = dict.fromkeys(_GATHERED, Coverage(CoverageState.OPEN, "", ()))
+        evidence = self.gather.evidence(self.follower.job, now, waiting)
+        return frozenset(
+            signal
+            for verdict in self.plan.judge.verdicts(evidence)
+            if any(finding.absent for finding in verdict.findings)
+            for signal in verdict.signals
+        )
+
+    def _announce(self, verdicts: tuple[Verdict, ...]) -> None:
+        before = {verdict.name: verdict.status for verdict in self.verdicts}
+        self.verdicts = verdicts
+        for verdict in verdicts:
+            decided = verdict.status is not Status.PENDING
+            if decided and before.get(verdict.name) is not verdict.status:
+                self._tell("verdict", f"{verdict.status} {verdict.name}")
+
+    def leave(self) -> None:
+        """Stop listening and remove what the run made, whatever happened before."""
+        for end in self.endings:
+            end()
+        if self.follower.tried:
+            try:
+                self.plan.target.submitter.clean_up(self.plan.mark, self.follower.job.id)
+            except ValidatorError as error:
+                if self.follower.job.state is not JobState.REFUSED:
+                    self.findings[f"cleaning up failed: {error}"] = None
+        self.finished = self.parts.clock.now()
+
+    def record(self) -> Run:
+        """Judge once more on the final evidence: the verdicts of record, which replay repeats."""
+        job, now = self.follower.job, self.finished
+        covered = self.gather.coverage(job, now, self.missing) if self.changed else self.covered
+        evidence = self.gather.evidence(job, now, covered)
+        remarks = [finding for source in evidence.sources for finding in source.findings]
+        run = Run(
+            id=self.plan.mark.run_id,
+            suite=self.plan.suite.name,
+            target=self.plan.target.name,
+            ring=self.plan.suite.ring,
+            version=__version__,
+            started=self.began,
+            finished=now,
+            verdicts=verdicts_of_record(self.plan.judge, evidence),
+            findings=tuple(dict.fromkeys([*self.findings, *remarks])),
+            evidence=evidence,
+            interrupted=self.interrupted,
+        )
+        self.parts.observer.on_run(run)
+        return run
+
+    def _tell(self, event: str, detail: str) -> None:
+        self.parts.observer.on_event(self.plan.mark.run_id, self.plan.suite.name, event, detail)
+
+
+def _as_source_error(channel: Channel, error: ValidatorError) -> SourceError:
+    if isinstance(error, SourceError):
+        return error
+    return SourceError(channel.source.name, SourceFailure.NONSENSE, str(error))
+
+
+def verdicts_of_record(judge: Judge, evidence: Evidence) -> tuple[Verdict, ...]:
+    """Judge evidence to which nothing more will come: what is still pending is inconclusive."""
+    return tuple(
+        replace(
+            verdict,
+            status=Status.INCONCLUSIVE,
+            code="undecided",
+            summary=f"the run ended before this could be decided: {verdict.summary}",
+        )
+        if verdict.status is Status.PENDING
+        else verdict
+        for verdict in judge.verdicts(evidence)
+    )

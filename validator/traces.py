@@ -1,0 +1,108 @@
+"""Which spans are evidence of one job: the row "Which traces?" of the rules of judging."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from validator.model import Job, Span
+
+Key = tuple[str, str]
+
+
+def parent_id_for(trace_id: str) -> str:
+    """Return the span id that the validator sends as the parent in the trace `trace_id`.
+
+    Nobody exports that span. It is derived from the trace id, so that the parent of a job that
+    was submitted earlier, or by another validator, is known as such too.
+    """
+    return hashlib.sha256(b"obs-validator parent " + trace_id.encode()).hexdigest()[:16]
+
+
+def select(spans: Iterable[Span], job: Job, keys: Sequence[str]) -> tuple[Span, ...]:
+    """Return the spans that are evidence of the job.
+
+    A trace that was sent, given or answered by the target is taken whole. Of a trace found by
+    the job's id, the trees with a span of that id, less the parts that name another job. Of a
+    trace reached through a link, the linking span and its descendants.
+    """
+    via = {ref.trace_id: ref.via for ref in reversed(job.traces)}
+    every = list(spans)
+    children: dict[Key, list[Span]] = defaultdict(list)
+    by_key = {(span.trace_id, span.span_id): span for span in every}
+    for span in every:
+        if span.parent_id:
+            children[span.trace_id, span.parent_id].append(span)
+    ours = [(trace_id, job.sent_parent) for trace_id, how in via.items() if how == "sent"]
+    chosen: dict[Key, None] = dict.fromkeys(ours)
+    tops: set[Key] = set()
+    for span in every:
+        how = via.get(span.trace_id, "")
+        if how in ("sent", "given", "header"):
+            chosen[span.trace_id, span.span_id] = None
+        elif how == "job_id" and _names(span, job.id, keys):
+            top = _top(span, by_key)
+            if (top.trace_id, top.span_id) not in tops:
+                tops.add((top.trace_id, top.span_id))
+                _take(top, children, chosen, job=(job.id, keys))
+            chosen[span.trace_id, span.span_id] = None
+    _follow_links(every, children, chosen)
+    return tuple(span for span in every if (span.trace_id, span.span_id) in chosen)
+
+
+def _names(span: Span, job_id: str, keys: Sequence[str]) -> bool:
+    return bool(job_id) and any(span.attributes.get(key) == job_id for key in keys)
+
+
+def _names_other(span: Span, job: tuple[str, Sequence[str]] | None) -> bool:
+    if job is None:
+        return False
+    job_id, keys = job
+    values = [span.attributes[key] for key in keys if key in span.attributes]
+    return bool(values) and job_id not in values
+
+
+def _top(span: Span, by_key: dict[Key, Span]) -> Span:
+    visited = set()
+    while span.parent_id and (parent := by_key.get((span.trace_id, span.parent_id))):
+        if parent.span_id in visited:
+            break
+        visited.add(parent.span_id)
+        span = parent
+    return span
+
+
+def _take(
+    top: Span,
+    children: dict[Key, list[Span]],
+    chosen: dict[Key, None],
+    job: tuple[str, Sequence[str]] | None,
+) -> None:
+    todo = [top]
+    visited: set[Key] = set()
+    while todo:
+        span = todo.pop()
+        key = (span.trace_id, span.span_id)
+        if key in visited or _names_other(span, job):
+            continue
+        visited.add(key)
+        chosen[key] = None
+        todo.extend(children.get(key, ()))
+
+
+def _follow_links(
+    spans: list[Span], children: dict[Key, list[Span]], chosen: dict[Key, None]
+) -> None:
+    """Add what links back to a chosen span, again and again until nothing more is found."""
+    linking = [span for span in spans if span.links]
+    found = True
+    while found:
+        found = False
+        for span in linking:
+            key = (span.trace_id, span.span_id)
+            if key not in chosen and any(
+                (link.trace_id, link.span_id) in chosen for link in span.links
+            ):
+                _take(span, children, chosen, job=None)
+                found = True
