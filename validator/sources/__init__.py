@@ -1,0 +1,1 @@
+"""Where evidence is read: one module per kind of backend, and the built-in collector."""

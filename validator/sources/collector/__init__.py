@@ -1,0 +1,1 @@
+"""The built-in collector: an OTLP sink in memory, and the two ways to read it."""
