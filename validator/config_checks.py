@@ -115,9 +115,7 @@ class Checks:
     def _kind(self, item: Any, at: At) -> str | None:
         """Return the one kind of an item, or None after complaining."""
         if not isinstance(item, dict):
-            self._complain(
-                at, f"expected a mapping such as `job_outcome: {{}}`, found {shown(item)}"
-            )
+            self._complain(at, f"expected `kind: parameters`, found {shown(item)}")
             return None
         kinds = [key for key in item if key in self.around.kinds]
         others = [key for key in item if key not in self.around.kinds and key not in _WORDS]

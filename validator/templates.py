@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from validator.errors import ConfigError, ValidatorError
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, nodes
+    from jinja2 import Environment, Template, nodes
+    from jinja2.environment import TemplateExpression
 
     from checks import CheckKind
     from checks._params import Params
@@ -63,6 +64,15 @@ def context(values: Mapping[str, Any]) -> Context:
     return found
 
 
+def settled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names of a new run with the templates in its job's values rendered.
+
+    Only for values of the suite: what a target answered is never rendered.
+    """
+    known = context({name: value for name, value in values.items() if name in RUN_NAMES})
+    return {name: render(value, known) for name, value in values.items()}
+
+
 def of_job(job: Job) -> Context:
     """Return what the templates of checks may name: of the job, its run and its trace.
 
@@ -97,7 +107,7 @@ def render_url(url: str, names: Context) -> str:
     """
     if "{{" not in url:
         return url
-    rendered = str(_render(_environment(url=True), url, names))
+    rendered = _render(url, names, url=True)
     if any(segment in (".", "..") for segment in urlsplit(rendered).path.split("/")):
         raise ConfigError(f"{url}: its values would make a path of dots")
     return rendered
@@ -160,11 +170,11 @@ def _text(text: str, known: Context) -> Any:
     """Render a text; one template alone keeps its value's type."""
     lone = _LONE.fullmatch(text)
     if lone is None:
-        return _render(_environment(url=False), text, known)
+        return _render(text, known, url=False)
     from jinja2 import Undefined, UndefinedError  # noqa: PLC0415 - slow to import
 
     try:
-        value = _environment(url=False).compile_expression(lone[1], undefined_to_none=False)(known)
+        value = _expression(lone[1])(known)
     except UndefinedError as error:
         raise UnboundTemplate(_missing(text, known)) from error
     except Exception as error:
@@ -174,16 +184,28 @@ def _text(text: str, known: Context) -> Any:
     return value
 
 
-def _render(environment: Environment, text: str, known: Context) -> str:
+def _render(text: str, known: Context, *, url: bool) -> str:
     """Render a text to text."""
     from jinja2 import UndefinedError  # noqa: PLC0415 - slow to import
 
     try:
-        return environment.from_string(text).render(known)
+        return _compiled(text, url=url).render(known)
     except UndefinedError as error:
         raise UnboundTemplate(_missing(text, known)) from error
     except Exception as error:
         raise TemplateError(f"{text}: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _compiled(text: str, *, url: bool) -> Template:
+    """Return a compiled template; the same ones are rendered at every judgement."""
+    return _environment(url=url).from_string(text)
+
+
+@lru_cache(maxsize=1024)
+def _expression(text: str) -> TemplateExpression:
+    """Return what computes a template that stands alone."""
+    return _environment(url=False).compile_expression(text, undefined_to_none=False)
 
 
 def _missing(text: str, known: Context) -> str:

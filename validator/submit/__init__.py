@@ -1,0 +1,1 @@
+"""How jobs are handed to a target."""

@@ -1,0 +1,272 @@
+"""Jobs submitted, followed and cleaned up over HTTP, as the target's configuration says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import jmespath
+import requests
+
+from validator.config_targets import Fields, Follow, HttpSubmit, Request, TargetSettings
+from validator.errors import ConfigError, SubmitError
+from validator.model import AttributeValue, JobState
+from validator.ports import Clock, Mark, Progress
+from validator.submit.exchange import Call, Exchange, Reply
+from validator.submit.patience import patiently
+from validator.templates import (
+    Context,
+    UnboundTemplate,
+    context,
+    render,
+    render_text,
+    render_url,
+    settled,
+)
+
+_TRACE_ID = re.compile(r"(?<![0-9a-f])(?!0{32})[0-9a-f]{32}(?![0-9a-f])")
+_LONGEST_ID = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a submitter works with; `redact` blanks out the configuration's secrets."""
+
+    session: requests.Session
+    clock: Clock
+    redact: Callable[[str], str]
+
+
+class HttpSubmitter:
+    """Implements `validator.ports.Submitter`."""
+
+    def __init__(self, name: str, target: TargetSettings, means: Means) -> None:
+        """Submit as `target`, called `name` in the configuration, says; closes the session."""
+        if target.submit is None:
+            raise ConfigError(f"targets.{name}: has no `submit`; only existing jobs can be checked")
+        self._http: HttpSubmit = target.submit.http
+        self._target = target
+        self._at = f"targets.{name}.submit.http"
+        self._means = means
+        self._exchange = Exchange(means.session, means.clock, means.redact)
+
+    @property
+    def poll_interval(self) -> float:
+        """Return how many seconds to wait between two calls of `follow`."""
+        return (
+            self._http.follow.every if self._http.follow else Follow.model_fields["every"].default
+        )
+
+    @property
+    def follows(self) -> bool:
+        """Whether the target can be asked what became of a job."""
+        return self._http.follow is not None
+
+    def submit(self, mark: Mark) -> Progress:
+        """Hand the job over. Without `follow`, its answer is the job's end."""
+        names = context(settled(mark.context))
+        reply = self._sent(self._http, self._at, names, mark)
+        job_id = self._job_id(reply, names)
+        return Progress(
+            job_id=job_id,
+            status="submitted" if self.follows else str(reply.status),
+            state=JobState.RUNNING if self.follows else JobState.PASSED,
+            detail=self._unseen_header(reply),
+            fields=self._fields(reply, self._http.fields),
+            trace_id=self._trace_id(reply),
+        )
+
+    def follow(self, mark: Mark, job_id: str) -> Progress:
+        """Ask what became of the job."""
+        follow = self._http.follow
+        if follow is None:
+            return Progress(job_id, "", JobState.UNKNOWN, "the target cannot be asked", {}, "")
+        names = context({**settled(mark.context), "job.id": job_id})
+        headers = self._http.headers if follow.headers is None else follow.headers
+        asking = Request(url=follow.url, method="GET", headers=headers, timeout=follow.timeout)
+        call = self._call(asking, f"{self._at}.follow", names, mark, traced=False)
+        reply = patiently(self._exchange, call, self._means.clock)
+        if reply.status == 429:
+            said = str(self._exchange.refusal(reply, ""))
+            return Progress(job_id, "", JobState.RUNNING, said, {}, "")
+        self._accept(reply, asking, f"{self._at}.follow")
+        return self._progress(reply, follow, job_id)
+
+    def finish(self, mark: Mark, progress: Progress) -> None:
+        """Make the requests of `then`, in order."""
+        known = {**settled(mark.context), **_own(progress.fields), "job.id": progress.job_id}
+        for index, request in enumerate(self._http.then):
+            self._sent(request, f"{self._at}.then[{index}]", context(known), mark)
+
+    def clean_up(self, mark: Mark, job_id: str) -> None:
+        """Make the request of `clean_up`."""
+        if self._http.clean_up:
+            names = context({**settled(mark.context), "job.id": job_id})
+            self._sent(self._http.clean_up, f"{self._at}.clean_up", names, mark)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._means.session.close()
+
+    def _sent(self, request: Request, at: str, names: Context, mark: Mark) -> Reply:
+        """Send a request once and return its answer, if that is one that is expected."""
+        reply = self._exchange.send(self._call(request, at, names, mark, traced=True))
+        self._accept(reply, request, at)
+        return reply
+
+    def _call(self, request: Request, at: str, names: Context, mark: Mark, *, traced: bool) -> Call:
+        """Return a request with its templates rendered and the run's mark set."""
+        try:
+            url = render_url(request.url, names)
+            data, kind = _payload(request, names)
+            headers = {"Content-Type": kind} if kind else {}
+            for name, secret in request.headers.items():
+                _put(headers, name, render_text(secret.get_secret_value(), names))
+        except (UnboundTemplate, ConfigError) as error:
+            raise SubmitError(self._means.redact(f"{at}: cannot be sent: {error}")) from error
+        if traced and mark.traceparent and self._target.trace_context != "none":
+            _put(headers, "traceparent", mark.traceparent)
+        if mark.baggage and self._target.baggage:
+            _put(headers, "baggage", mark.baggage)
+        return Call(at, request.method, url, headers, data, request.timeout)
+
+    def _accept(self, reply: Reply, request: Request, at: str) -> None:
+        """Raise `SubmitError` for a status that is not expected."""
+        good = reply.status in request.expect if request.expect else 200 <= reply.status < 300
+        if not good:
+            sent = ", ".join(request.headers)
+            look = f"the header {sent} ({at}.headers)" if sent else f"{at}.headers: none is sent"
+            raise self._exchange.refusal(reply, look)
+
+    def _job_id(self, reply: Reply, names: Context) -> str:
+        """Return the id that the answer gives the job."""
+        where = self._http.job_id
+        if not isinstance(where, str):
+            value = reply.headers.get(where.header, "")
+            match = re.search(where.pattern, value)
+            if match is None or not match[1]:
+                text = f'no job id: the header {where.header} is "{value}", not {where.pattern}'
+                raise self._wrong(reply, text)
+            return match[1][:_LONGEST_ID]
+        if "{{" in where:
+            try:
+                return render_text(where, names)
+            except (UnboundTemplate, ConfigError) as error:
+                raise self._wrong(reply, f"no job id: {error}") from error
+        return self._id_in(reply, where)
+
+    def _id_in(self, reply: Reply, path: str) -> str:
+        """Return the job id in an answer's JSON."""
+        answer = self._exchange.json(reply)
+        value = _search(path, answer)
+        if isinstance(value, int | str) and not isinstance(value, bool):
+            text = str(value).strip()
+            if 0 < len(text) <= _LONGEST_ID:
+                return text
+        found = "nothing" if value is None else f"{json.dumps(value)[:60]}, which is no id"
+        raise self._wrong(reply, f'no job id: "{path}" finds {found} in {_keys(answer)}')
+
+    def _progress(self, reply: Reply, follow: Follow, job_id: str) -> Progress:
+        """Return what an answer to `follow` says."""
+        answer = self._exchange.json(reply)
+        value = _search(follow.status, answer)
+        if value is None or isinstance(value, dict | list):
+            text = f'no status: "{follow.status}" finds no word in {_keys(answer)}'
+            raise self._wrong(reply, text)
+        word = str(value).lower() if isinstance(value, bool) else str(value)
+        state, detail = _meaning(word, follow)
+        fields = self._fields(reply, follow.fields)
+        return Progress(job_id, word, state, detail, fields, self._trace_id(reply))
+
+    def _fields(self, reply: Reply, fields: Fields) -> dict[str, AttributeValue]:
+        """Return what the answer says of the named fields; what it does not say is left out."""
+        answer = self._exchange.json(reply) if fields else None
+        found = {name: _search(path, answer) for name, path in fields.items()}
+        return {name: _frozen(value) for name, value in found.items() if value is not None}
+
+    def _trace_id(self, reply: Reply) -> str:
+        """Return the trace id that the target answers in a header, empty if it does not."""
+        name = self._target.trace_id_header
+        match = _TRACE_ID.search(reply.headers.get(name, "").lower()) if name else None
+        return match[0] if match else ""
+
+    def _unseen_header(self, reply: Reply) -> str:
+        """Say that the header with the trace id is not there, or holds none."""
+        name = self._target.trace_id_header
+        if not name or self._trace_id(reply):
+            return ""
+        value = reply.headers.get(name)
+        if value is None:
+            return f"the answer has no header {name}, which should tell the trace id"
+        return f'the header {name} holds no trace id: "{value[:80]}"'
+
+    def _wrong(self, reply: Reply, text: str) -> SubmitError:
+        """Say what is wrong with an answer."""
+        line = self._exchange.line(reply.call, f"answered {reply.status} with {text}")
+        return SubmitError(line)
+
+
+def _payload(request: Request, names: Context) -> tuple[bytes | None, str]:
+    """Return a request's body and its media type."""
+    if request.body is not None:
+        value = render(request.body, names)
+        return json.dumps(value, ensure_ascii=False).encode(), "application/json"
+    if request.form is not None:
+        pairs = {key: render_text(value, names) for key, value in request.form.items()}
+        return urlencode(pairs).encode(), "application/x-www-form-urlencoded"
+    if request.text is not None:
+        return render_text(request.text, names).encode(), "text/plain; charset=utf-8"
+    return None, ""
+
+
+def _put(headers: dict[str, str], name: str, value: str) -> None:
+    """Set a header; its name is the same in any case of letters."""
+    for other in [key for key in headers if key.lower() == name.lower()]:
+        del headers[other]
+    headers[name] = value
+
+
+def _search(path: str, answer: Any) -> Any:
+    """Return what a JMESPath finds, None for nothing (also where it does not fit the answer)."""
+    try:
+        return jmespath.search(path, answer)
+    except jmespath.exceptions.JMESPathError:
+        return None
+
+
+def _meaning(word: str, follow: Follow) -> tuple[JobState, str]:
+    """Return what the target's word means, and a remark if it is not known."""
+    if word in follow.done:
+        return JobState.PASSED, ""
+    if word in follow.failed:
+        return JobState.FAILED, f'the target says "{word}"'
+    if word in follow.running:
+        return JobState.RUNNING, ""
+    known = ", ".join((*follow.done, *follow.failed, *follow.running))
+    return JobState.RUNNING, f'the target says "{word[:80]}"; known words: {known}'
+
+
+def _keys(answer: Any) -> str:
+    """Say what an answer is, so that the right path can be written."""
+    if isinstance(answer, dict):
+        keys = ", ".join(str(key)[:40] for key in list(answer)[:20])
+        return f"an answer with the keys {keys}" if keys else "an answer without keys"
+    return "an answer that is a list" if isinstance(answer, list) else "an answer without keys"
+
+
+def _frozen(value: Any) -> AttributeValue:
+    """Return a JSON value as evidence has it: an array is a tuple."""
+    if isinstance(value, list):
+        return tuple(_frozen(inner) for inner in value)
+    if isinstance(value, dict):
+        return {key: _frozen(inner) for key, inner in value.items()}
+    return value  # type: ignore[no-any-return]  # text, number, boolean or null
+
+
+def _own(fields: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """Return the fields under the names that templates use."""
+    return {f"job.{name}": value for name, value in fields.items()}
