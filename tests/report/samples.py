@@ -344,7 +344,9 @@ BLOCKED: Final = run(
             blocked_by="job_outcome",
         ),
     ),
-    evidence(spans=(), logs=(), job=replace(JOB_OF_RECORD, state=JobState.REFUSED, id="")),
+    evidence(
+        spans=(), logs=(), job=replace(JOB_OF_RECORD, state=JobState.REFUSED, id="", status="")
+    ),
     120,
 )
 _UNPROVEN: Final = Coverage(CoverageState.UNPROVEN, "throttled since 10 s", ("collector",))

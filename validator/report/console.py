@@ -1,0 +1,46 @@
+"""The report for people at a terminal, and the same words for a log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from validator.model import Run
+from validator.report.lines import Line, joined, run_lines, summary_line
+
+_NARROW: Final = 50
+"""On a terminal of fewer columns nothing is indented by hand: it wraps by itself."""
+
+
+def render(runs: Sequence[Run]) -> str:
+    """Return the report as plain lines without any control code, never wrapped."""
+    blocks = [[*run_lines(run), Line("", "")] for run in runs]
+    return joined([line for block in blocks for line in block] + [summary_line(runs)]) + "\n"
+
+
+def console_for(file: TextIO) -> Console:
+    """Return a console that uses control codes if, and only if, `file` is a terminal."""
+    return Console(
+        file=file,
+        force_terminal=file.isatty(),
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+
+
+def print_lines(console: Console, lines: Sequence[Line]) -> None:
+    """Print lines: wrapped under their label on a terminal, as they are into a log."""
+    for line in lines:
+        label, text = Text(line.label, line.style), Text(line.text, line.text_style)
+        room = console.width - label.cell_len
+        if line.whole or not console.is_terminal or console.width < _NARROW or room < 20:
+            console.print(label + text, soft_wrap=True)
+            continue
+        for part in text.wrap(console, room, overflow="fold") or [Text()]:
+            console.print(label + part, soft_wrap=True)
+            label = Text(" " * label.cell_len)
