@@ -76,9 +76,22 @@ class Http:
         self._session = session
         self._clock = clock
         self._bounds = bounds
+        self._lock = threading.Lock()
+        self._reading: set[requests.Response] = set()
+        self._closed = False
+
+    @property
+    def timeout(self) -> float:
+        """Return the seconds that one question may take in all."""
+        return self._bounds.timeout
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Break off what is being read and let go of the connections."""
+        with self._lock:
+            self._closed = True
+            reading = tuple(self._reading)
+        for response in reading:
+            _break_off(response)
         self._session.close()
 
     def error(self, failure: SourceFailure, detail: str) -> SourceError:
@@ -92,7 +105,7 @@ class Http:
         for attempt in range(1, self._bounds.attempts + 1):
             try:
                 return self._attempt(call, deadline)
-            except _Again as exc:
+            except _RetryError as exc:
                 wait = max(pause, exc.after)
                 left = deadline - self._clock.monotonic()
                 if attempt == self._bounds.attempts or wait >= left:
@@ -128,7 +141,7 @@ class Http:
             raise self.error(SourceFailure.CONNECT, detail) from exc
         except requests.exceptions.ConnectionError as exc:
             error = self.error(SourceFailure.CONNECT, f"{where}: {_cause(exc)}")
-            raise _Again(error, 0.0) from exc
+            raise _RetryError(error, 0.0) from exc
         except requests.exceptions.RequestException as exc:
             raise self.error(SourceFailure.NONSENSE, f"{where}: {_cause(exc)}") from exc
 
@@ -144,14 +157,14 @@ class Http:
             failure = SourceFailure.SERVER_ERROR
         error = self.error(failure, f"{where} answered {status} {response.reason}")
         if status in _BUSY:
-            raise _Again(error, _retry_after(response))
+            raise _RetryError(error, _retry_after(response))
         raise error
 
     def _read(self, response: requests.Response, seconds: float, where: str) -> bytes:
         """Return the body, within the bounds of bytes and of time, however slowly it drips."""
         body = bytearray()
         late = threading.Event()
-        with _alarm(response, seconds, late):
+        with self._open(response), _alarm(response, seconds, late):
             try:
                 for chunk in _chunks(response):
                     body += chunk
@@ -170,8 +183,22 @@ class Http:
             raise self.error(SourceFailure.TOO_SLOW, detail)
         return bytes(body)
 
+    @contextlib.contextmanager
+    def _open(self, response: requests.Response) -> Iterator[None]:
+        """Keep the answer in hand for `close`, which may have been called just now."""
+        with self._lock:
+            self._reading.add(response)
+            closed = self._closed
+        if closed:
+            _break_off(response)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reading.discard(response)
 
-class _Again(Exception):
+
+class _RetryError(Exception):
     """An attempt that may go better later."""
 
     def __init__(self, error: SourceError, after: float) -> None:
@@ -187,8 +214,7 @@ def _alarm(response: requests.Response, seconds: float, late: threading.Event) -
 
     def ring() -> None:
         late.set()
-        with contextlib.suppress(Exception):  # it may just have ended, or have no socket
-            response.raw.shutdown()
+        _break_off(response)
 
     timer = threading.Timer(seconds, ring)
     timer.daemon = True
@@ -197,6 +223,12 @@ def _alarm(response: requests.Response, seconds: float, late: threading.Event) -
         yield
     finally:
         timer.cancel()
+
+
+def _break_off(response: requests.Response) -> None:
+    """End a read that is in progress in another thread."""
+    with contextlib.suppress(Exception):  # it may just have ended, or have no socket
+        response.raw.shutdown()
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ _NO_ID = base64.b64encode(b"\0").decode()
 and an unreadable parent does not pass for none."""
 
 
-class NotOtlp(ValueError):
+class NotOtlpError(ValueError):
     """The body is not the message that it should be."""
 
 
@@ -24,11 +24,11 @@ def parse_json(body: bytes, message: Message) -> None:
     try:
         document = orjson.loads(body)
         if not isinstance(document, dict):
-            raise NotOtlp("the JSON is not an object")
+            raise NotOtlpError("the JSON is not an object")
         _translate(document, to_hex=False)
         json_format.ParseDict(document, message, ignore_unknown_fields=True)
     except (orjson.JSONDecodeError, json_format.ParseError, RecursionError) as exc:
-        raise NotOtlp(f"not OTLP/JSON: {exc}"[:500]) from exc
+        raise NotOtlpError(f"not OTLP/JSON: {exc}"[:500]) from exc
 
 
 def to_json(message: Message) -> dict[str, Any]:

@@ -236,9 +236,19 @@ def _number(value: float) -> str:
     return "+Inf" if value == float("inf") else repr(value)
 
 
+_SUFFIXES = ("_total", "_bucket", "_count", "_sum")
+
+
 def wanted(sample: Sample, metrics: frozenset[str]) -> bool:
     """Whether a sample is of the families asked for, by their names with or without a suffix."""
-    suffixes = ("", "_total", "_bucket", "_count", "_sum", "_created", "_info")
-    return sample.metric == "target_info" or any(
-        sample.metric + suffix in metrics for suffix in suffixes
-    )
+    asked = metrics | {_bare(metric) for metric in metrics}
+    family = sample.metric
+    return family == "target_info" or family in asked or _bare(family) in asked
+
+
+def _bare(name: str) -> str:
+    """Return a name without the suffix of a sample."""
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import orjson
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -18,6 +20,7 @@ from validator.sources.collector.ingest import Stores
 from validator.sources.collector.store import Figures
 
 _LONGEST_WAIT = 60.0
+_LONGEST_FORM = 4 * 1024 * 1024
 _JSON = "application/json"
 _SIGNALS = {"traces": Signal.TRACES, "logs": Signal.LOGS}
 
@@ -36,7 +39,7 @@ class ReadApi:
     def routes(self) -> list[Route]:
         """Return the documented paths."""
         return [
-            Route("/api/v1/evidence", self._evidence),
+            Route("/api/v1/evidence", self._evidence, methods=["GET", "POST"]),
             Route("/api/v1/metrics-samples", self._samples),
             Route("/api/v1/status", self._status),
             Route("/healthz", self._health),
@@ -71,14 +74,14 @@ class ReadApi:
 
     async def _evidence(self, request: Request) -> Response:
         """Answer a question."""
-        query = request.query_params
         try:
+            query = await _parameters(request)
             question = wire.question_of(query.getlist, self._store.job_id_keys)
             signal = _SIGNALS[query.get("signal", "traces")]
             encoding = query.get("encoding", "json")
             if encoding not in {"json", "protobuf"}:
                 return _wrong(f"encoding {encoding[:64]!r} is neither json nor protobuf")
-            await self._wait(request)
+            await self._wait(*_patience(query))
         except KeyError as exc:
             return _wrong(f"signal {exc} is neither traces nor logs")
         except ValueError as exc:
@@ -96,7 +99,7 @@ class ReadApi:
     async def _samples(self, request: Request) -> Response:
         """Return the latest samples of the families asked for."""
         try:
-            await self._wait(request)
+            await self._wait(*_patience(request.query_params))
         except ValueError as exc:
             return _wrong(str(exc))
         names = frozenset(request.query_params.getlist("metric"))
@@ -107,9 +110,18 @@ class ReadApi:
     async def _status(self, request: Request) -> Response:
         """Return the version and the figures; with `wait`, after the next change."""
         try:
-            await self._wait(request)
+            seconds, version = _patience(request.query_params)
         except ValueError as exc:
             return _wrong(str(exc))
+        return StreamingResponse(self._status_parts(seconds, version), media_type=_JSON)
+
+    async def _status_parts(self, seconds: float, version: int) -> AsyncIterator[bytes]:
+        """Yield a space at once and the status once the wait is over.
+
+        So whoever waits has the headers, and with them a connection to break off.
+        """
+        yield b" "
+        await self._wait(seconds, version)
         figures = self._store.figures()
         document = {
             "version": self._store.version,
@@ -119,23 +131,14 @@ class ReadApi:
             "logs": _row(figures[Signal.LOGS]),
             "metrics": self._metrics.figures(),
         }
-        return Response(orjson.dumps(document), media_type=_JSON)
+        yield orjson.dumps(document)
 
-    async def _wait(self, request: Request) -> None:
+    async def _wait(self, seconds: float, version: int) -> None:
         """Return when the version is another than the one given, or the wait is over."""
-        query = request.query_params
-        try:
-            seconds = min(float(query.get("wait", "0")), _LONGEST_WAIT)
-            version = int(query.get("version", "-1"))
-        except ValueError as exc:
-            raise ValueError("wait is seconds, version a whole number") from exc
-        if seconds > 0 and version == self._store.version and not self._released:
-            try:
-                async with asyncio.timeout(seconds):
-                    while version == self._store.version and not self._released:
-                        await self._changed.wait()
-            except TimeoutError:
-                return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while version == self._store.version and not self._released and seconds > 0:
+                    await self._changed.wait()
 
     async def _health(self, _request: Request) -> Response:
         """Say that it is up."""
@@ -165,6 +168,26 @@ class ReadApi:
         yield "# HELP obs_validator_collector_resident_bytes About what spans and logs take."
         yield "# TYPE obs_validator_collector_resident_bytes gauge"
         yield f"obs_validator_collector_resident_bytes {self._store.size}"
+
+
+async def _parameters(request: Request) -> QueryParams:
+    """Return a question's parameters: of the URL or, for many trace ids, of a form."""
+    if request.method == "GET":
+        return request.query_params
+    form = bytearray()
+    async for chunk in request.stream():
+        form += chunk
+        if len(form) > _LONGEST_FORM:
+            raise ValueError(f"the form is more than {_LONGEST_FORM} bytes")
+    return QueryParams(form.decode("utf-8", "replace"))
+
+
+def _patience(query: QueryParams) -> tuple[float, int]:
+    """Return how many seconds to wait for a change, and of which version."""
+    try:
+        return min(float(query.get("wait", "0")), _LONGEST_WAIT), int(query.get("version", "-1"))
+    except ValueError as exc:
+        raise ValueError("wait is seconds, version a whole number") from exc
 
 
 def _row(figures: Figures) -> dict[str, int]:

@@ -6,11 +6,11 @@ import zlib
 from collections.abc import AsyncIterator
 
 
-class TooLarge(Exception):
+class TooLargeError(Exception):
     """The body is larger than the collector takes."""
 
 
-class BadEncoding(Exception):
+class BadEncodingError(Exception):
     """The body is not compressed as its header says."""
 
 
@@ -52,10 +52,10 @@ class Inflater:
             try:
                 data = self._zlib.decompress(chunk, self._limit - self._count + 1)
             except zlib.error as exc:
-                raise BadEncoding(f"the body is not gzip: {exc}") from exc
+                raise BadEncodingError(f"the body is not gzip: {exc}") from exc
             self._count += len(data)
             if self._count > self._limit:
-                raise TooLarge(f"the body is more than {self._limit} bytes decompressed")
+                raise TooLargeError(f"the body is more than {self._limit} bytes decompressed")
             out.append(data)
             chunk = self._zlib.unconsumed_tail or self._zlib.unused_data
         return b"".join(out)
@@ -63,7 +63,14 @@ class Inflater:
     def finish(self) -> None:
         """Make sure that the end has come."""
         if self._begun and not self._zlib.eof:
-            raise BadEncoding("the gzip body ends too early")
+            raise BadEncodingError("the gzip body ends too early")
+
+
+def _within(count: int, limit: int) -> int:
+    """Return a count of bytes that is within the limit."""
+    if count > limit:
+        raise TooLargeError(f"the body is more than {limit} bytes")
+    return count
 
 
 async def read_body(
@@ -74,9 +81,7 @@ async def read_body(
     received = 0
     try:
         async for chunk in chunks:
-            received += len(chunk)
-            if received > limit:
-                raise TooLarge(f"the body is more than {limit} bytes")
+            received = _within(received + len(chunk), limit)
             data = inflater.feed(chunk) if inflater else chunk
             budget.use(len(data))
             body += data

@@ -13,7 +13,7 @@ from validator.errors import ConfigError
 from validator.model import Signal
 from validator.sources.collector.ingest import Ingest
 from validator.sources.collector.limits import Limits
-from validator.sources.otlp_json import NotOtlp
+from validator.sources.otlp_json import NotOtlpError
 
 _SERVICES = {
     Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -77,7 +77,7 @@ class GrpcReceiver:
                 message = await loop.run_in_executor(
                     self._thread, lambda: self._ingest.take(signal, body, as_json=False)
                 )
-            except NotOtlp as exc:
+            except NotOtlpError as exc:
                 self._ingest.refused(signal, str(exc))
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(exc))
             return message.SerializeToString()

@@ -26,7 +26,7 @@ from validator.sources.collector.metrics import MetricStore
 from validator.sources.collector.pieces import log_piece, marks_of, span_marks, span_piece
 from validator.sources.collector.store import Store
 from validator.sources.otlp import span_fault, valid_id
-from validator.sources.otlp_json import NotOtlp, parse_json
+from validator.sources.otlp_json import NotOtlpError, parse_json
 
 _KNOWN_BYTES = 4096
 """So many distinct resources and scopes are kept once for all their batches."""
@@ -68,7 +68,7 @@ class Ingest:
     def take(self, signal: Signal, body: bytes, *, as_json: bool) -> Message:
         """Take one request in and return the answer, with what was rejected and why.
 
-        Raises `NotOtlp` when the body is not what it should be; then nothing of it was taken.
+        Raises `NotOtlpError` when the body is not what it should be; then nothing of it was taken.
         """
         take: Callable[[bytes, bool], Message] = {
             Signal.TRACES: self._take_traces,
@@ -149,7 +149,7 @@ def _parse(message: Message, body: bytes, as_json: bool) -> None:
     try:
         message.ParseFromString(body)
     except DecodeError as exc:
-        raise NotOtlp(f"not an OTLP protobuf message: {exc}") from exc
+        raise NotOtlpError(f"not an OTLP protobuf message: {exc}") from exc
 
 
 def _told(faults: list[str]) -> str:

@@ -17,10 +17,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from validator.model import Signal
-from validator.sources.collector.body import BadEncoding, Budget, Inflater, TooLarge, read_body
+from validator.sources.collector.body import (
+    BadEncodingError,
+    Budget,
+    Inflater,
+    TooLargeError,
+    read_body,
+)
 from validator.sources.collector.ingest import Ingest
 from validator.sources.collector.limits import Limits
-from validator.sources.otlp_json import NotOtlp
+from validator.sources.otlp_json import NotOtlpError
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -33,7 +39,7 @@ _CODES = {
 }
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is not taken: the HTTP status and why."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -78,10 +84,8 @@ class HttpReceiver:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         as_json = media == JSON
         try:
-            if media not in {PROTOBUF, JSON}:
-                raise Refusal(415, f"Content-Type {media!r} is neither {PROTOBUF} nor {JSON}")
-            message = await self._taken(signal, request, as_json=as_json)
-        except Refusal as exc:
+            message = await self._taken(signal, request, media)
+        except RefusedError as exc:
             await _drain(request, self._limits.body * 4)
             if exc.status != 503:
                 self._ingest.refused(signal, f"{exc.status}: {exc.why}")
@@ -92,18 +96,21 @@ class HttpReceiver:
             return response
         return _rendered(message, as_json=as_json, status_code=200)
 
-    async def _taken(self, signal: Signal, request: Request, *, as_json: bool) -> Message:
+    async def _taken(self, signal: Signal, request: Request, media: str) -> Message:
         """Read a request's body and take it in."""
+        if media not in {PROTOBUF, JSON}:
+            raise RefusedError(415, f"Content-Type {media!r} is neither {PROTOBUF} nor {JSON}")
+        as_json = media == JSON
         if self._budget.exhausted:
-            raise Refusal(503, "too many bytes are being received at once; send again later")
+            raise RefusedError(503, "too many bytes are being received at once; send again later")
         body = await self._body(request, as_json=as_json)
         try:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(
                 self._thread, lambda: self._ingest.take(signal, body, as_json=as_json)
             )
-        except NotOtlp as exc:
-            raise Refusal(400, str(exc)) from exc
+        except NotOtlpError as exc:
+            raise RefusedError(400, str(exc)) from exc
         finally:
             self._budget.use(-len(body))
 
@@ -112,12 +119,12 @@ class HttpReceiver:
         inflated = self._limits.json if as_json else self._limits.inflated
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in {"gzip", "identity", ""}:
-            raise Refusal(415, f"Content-Encoding {encoding!r} is neither gzip nor identity")
+            raise RefusedError(415, f"Content-Encoding {encoding!r} is neither gzip nor identity")
         plain = encoding != "gzip"
         limit = min(self._limits.body, inflated) if plain else self._limits.body
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:
-            raise Refusal(413, f"the body of {length} bytes is more than {limit}")
+            raise RefusedError(413, f"the body of {length} bytes is more than {limit}")
         try:
             return await read_body(
                 request.stream(),
@@ -125,12 +132,12 @@ class HttpReceiver:
                 limit=limit,
                 budget=self._budget,
             )
-        except TooLarge as exc:
-            raise Refusal(413, str(exc)) from exc
-        except BadEncoding as exc:
-            raise Refusal(400, str(exc)) from exc
+        except TooLargeError as exc:
+            raise RefusedError(413, str(exc)) from exc
+        except BadEncodingError as exc:
+            raise RefusedError(400, str(exc)) from exc
         except ClientDisconnect as exc:
-            raise Refusal(400, "the sender went away in the middle of the body") from exc
+            raise RefusedError(400, "the sender went away in the middle of the body") from exc
 
 
 async def _drain(request: Request, bound: int) -> None:

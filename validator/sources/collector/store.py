@@ -116,9 +116,9 @@ class Store:
         now = self._clock.now()
         with self._lock:
             self._shelves[signal].figures.rejected += 1
-            for owner in (trace, *marks):
-                if owner:
-                    self._losses.note((signal.value, owner), now, "refused")
+            owners: list[bytes | Mark] = [trace, *marks] if trace else [*marks]
+            for owner in owners:
+                self._losses.note((signal.value, owner), now, "refused")
 
     def refuse_request(self, signal: Signal, why: str) -> None:
         """Remember that a whole request was refused."""

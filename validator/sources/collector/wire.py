@@ -17,8 +17,11 @@ from validator.sources.collector.store import Found
 from validator.sources.otlp import Oddities, log_of, origin_of, span_of
 from validator.sources.otlp_json import to_json
 
+_PART = 256 * 1024
+"""So many bytes are sent at once."""
 
-class NotAnAnswer(ValueError):
+
+class NotAnAnswerError(ValueError):
     """The bytes are not what the read API answers."""
 
 
@@ -49,7 +52,7 @@ def json_of(signal: Signal, found: Found) -> bytes:
 def protobuf_of(signal: Signal, found: Found) -> Iterator[bytes]:
     """Yield an answer as a line of JSON, then its items as one OTLP message.
 
-    Each yield holds one batch: parts of a repeated field may be put one after the other.
+    Batches are put one after the other, which OTLP's repeated fields allow.
     """
     runs: list[float] = []
     previous = None
@@ -58,6 +61,18 @@ def protobuf_of(signal: Signal, found: Found) -> Iterator[bytes]:
             previous = item.batch
             runs.append(item.batch.seen)
     yield orjson.dumps({**head_of(found), "seen": runs}) + b"\n"
+    parts = bytearray()
+    for part in _parts(signal, found):
+        parts += part
+        if len(parts) > _PART:
+            yield bytes(parts)
+            parts.clear()
+    if parts:
+        yield bytes(parts)
+
+
+def _parts(signal: Signal, found: Found) -> Iterator[bytes]:
+    """Yield the items of one batch after the other as an OTLP message of its own."""
     if signal is Signal.TRACES:
         for _, spans in resource_spans(found.items):
             yield TracesData(resource_spans=[spans]).SerializeToString()
@@ -75,12 +90,10 @@ class Read:
 
 
 def read(signal: Signal, body: bytes, source: str) -> Read:
-    """Return what `protobuf_of` wrote; raises `NotAnAnswer`."""
-    line, separator, rest = body.partition(b"\n")
+    """Return what `protobuf_of` wrote; raises `NotAnAnswerError`."""
+    line, _, rest = body.partition(b"\n")
     try:
         head = orjson.loads(line)
-        if not separator or not isinstance(head, dict):
-            raise NotAnAnswer("there is no head")
         oddities = Oddities()
         spans: tuple[Span, ...] = ()
         logs: tuple[LogLine, ...] = ()
@@ -88,10 +101,7 @@ def read(signal: Signal, body: bytes, source: str) -> Read:
             spans = tuple(_spans(TracesData.FromString(rest), head["seen"], source, oddities))
         else:
             logs = tuple(_logs(LogsData.FromString(rest), head["seen"], source, oddities))
-        if len(spans) + len(logs) != head["items"]:
-            raise NotAnAnswer(
-                f"{head['items']} items were announced, {len(spans) + len(logs)} came"
-            )
+        _counted(len(spans) + len(logs), int(head["items"]))
         answer = Answer(
             spans=spans,
             logs=logs,
@@ -101,10 +111,16 @@ def read(signal: Signal, body: bytes, source: str) -> Read:
             findings=(*map(str, head["findings"]), *oddities.findings()),
         )
         return Read(answer, int(head["version"]))
-    except NotAnAnswer:
+    except NotAnAnswerError:
         raise
     except Exception as exc:  # whatever is wrong with foreign bytes, they are not an answer
-        raise NotAnAnswer(f"{type(exc).__name__}: {exc}"[:300]) from exc
+        raise NotAnAnswerError(f"{type(exc).__name__}: {exc}"[:300]) from exc
+
+
+def _counted(came: int, announced: int) -> None:
+    """Make sure that all items came."""
+    if came != announced:
+        raise NotAnAnswerError(f"{announced} items were announced, {came} came")
 
 
 def _spans(data: TracesData, seen: list[float], source: str, odd: Oddities) -> Iterator[Span]:
@@ -158,14 +174,14 @@ def _exemplar_row(exemplar: Exemplar | None) -> dict[str, Any] | None:
 
 
 def read_samples(body: bytes, source: str) -> Answer:
-    """Return what `samples_json` wrote; raises `NotAnAnswer`."""
+    """Return what `samples_json` wrote; raises `NotAnAnswerError`."""
     try:
         document = orjson.loads(body)
         samples = tuple(_sample(row, source) for row in document["samples"])
         findings = tuple(map(str, document["findings"]))
         return Answer(samples=samples, full=bool(document["full"]), findings=findings)
     except Exception as exc:  # whatever is wrong with foreign bytes, they are not an answer
-        raise NotAnAnswer(f"{type(exc).__name__}: {exc}"[:300]) from exc
+        raise NotAnAnswerError(f"{type(exc).__name__}: {exc}"[:300]) from exc
 
 
 def _sample(row: Mapping[str, Any], source: str) -> Sample:

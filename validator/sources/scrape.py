@@ -1,0 +1,171 @@
+"""`/metrics` pages as a source of samples, read with Prometheus's own parsers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import urllib3
+from prometheus_client import Metric
+from prometheus_client import samples as prometheus
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from validator.errors import SourceError, SourceFailure
+from validator.model import Exemplar, Phase, Sample
+from validator.ports import Answer, Clock
+from validator.sources.http import Call, Http
+from validator.sources.otlp_metrics import wanted
+
+_ACCEPT = {
+    "Accept": "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
+}
+_OPENMETRICS = "application/openmetrics-text"
+_TEXT = frozenset({_OPENMETRICS, "text/plain", ""})
+_TYPES = frozenset({"counter", "gauge", "histogram", "summary"})
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of metrics, and the service whose page it is."""
+
+    service: str
+    url: str
+
+    @property
+    def instance(self) -> str:
+        """Return host and port, as Prometheus names an instance."""
+        parsed = urllib3.util.parse_url(self.url)
+        port = parsed.port or (443 if parsed.scheme == "https" else 80)
+        return f"{parsed.host}:{port}"
+
+
+class ScrapeSource:
+    """Reads `/metrics` pages, all at once."""
+
+    def __init__(
+        self, name: str, pages: tuple[Page, ...], http: Http, clock: Clock, lag_budget: float = 0.0
+    ) -> None:
+        """Read `pages` through `http`; what a page shows is of now, so nothing lags."""
+        self._name = name
+        self._pages = pages
+        self._http = http
+        self._clock = clock
+        self._lag_budget = lag_budget
+        self._pool = ThreadPoolExecutor(min(len(pages), _AT_ONCE) or 1, f"scrape-{name}")
+
+    @property
+    def name(self) -> str:
+        """Return the name in the configuration."""
+        return self._name
+
+    @property
+    def kind(self) -> str:
+        """Return the type in the configuration."""
+        return "scrape"
+
+    @property
+    def lag_budget(self) -> float:
+        """Return the declared ingest lag in seconds."""
+        return self._lag_budget
+
+    def close(self) -> None:
+        """End the requests and let go of the connections."""
+        self._http.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def samples(self, metrics: frozenset[str]) -> Answer:
+        """Return the present samples of these families, and of `target_info`.
+
+        A page that fails makes the answer partial; it is an error only when all of them do.
+        """
+        futures = self._started(metrics)
+        wait(futures, timeout=self._http.timeout)
+        samples: list[Sample] = []
+        failures: list[SourceError] = []
+        for page, future in zip(self._pages, futures, strict=True):
+            try:
+                samples.extend(self._result(page, future))
+            except SourceError as exc:
+                failures.append(exc)
+        if failures and len(failures) == len(self._pages):
+            raise failures[0]
+        findings = tuple(f"a page could not be read: {f.failure}: {f.detail}" for f in failures)
+        return Answer(samples=tuple(samples), full=not failures, findings=findings)
+
+    def _started(self, metrics: frozenset[str]) -> list[Future[list[Sample]]]:
+        """Begin to read every page."""
+        try:
+            return [self._pool.submit(self._read, page, metrics) for page in self._pages]
+        except RuntimeError as exc:
+            raise self._http.error(SourceFailure.CONNECT, "the source is closed") from exc
+
+    def _result(self, page: Page, future: Future[list[Sample]]) -> list[Sample]:
+        """Return what a page gave within the time-out."""
+        if not future.done():
+            future.cancel()
+            detail = f"{page.instance} gave no answer within {self._http.timeout:g} s"
+            raise self._http.error(SourceFailure.TOO_SLOW, detail)
+        return future.result()
+
+    def _read(self, page: Page, metrics: frozenset[str]) -> list[Sample]:
+        """Fetch one page and return what is wanted of it."""
+        reply = self._http.call(Call(page.url, headers=_ACCEPT))
+        where = f"{page.service} at {page.instance}"
+        if reply.media not in _TEXT:
+            detail = f"{where} answered {reply.media}, which is no page of metrics"
+            raise self._http.error(SourceFailure.NONSENSE, detail)
+        parse = parse_openmetrics if reply.media == _OPENMETRICS else parse_text
+        try:
+            families: list[Metric] = list(parse(reply.body.decode()))
+        except Exception as exc:  # the parsers raise ValueError, KeyError, TypeError and others
+            detail = f"{where} answered a page that cannot be parsed: {exc}"[:300]
+            raise self._http.error(SourceFailure.NONSENSE, detail) from exc
+        return self._samples(page, families, metrics)
+
+    def _samples(
+        self, page: Page, families: Iterable[Metric], metrics: frozenset[str]
+    ) -> list[Sample]:
+        """Return the samples that are wanted."""
+        seen = self._clock.now()
+        found = (
+            self._sample(page, family, sample, seen)
+            for family in families
+            for sample in family.samples
+        )
+        return [sample for sample in found if wanted(sample, metrics)]
+
+    def _sample(self, page: Page, family: Metric, sample: prometheus.Sample, seen: float) -> Sample:
+        """Return one sample as the model has it; OpenMetrics calls `target_info` an info."""
+        info = sample.name == "target_info"
+        return Sample(
+            metric="target_info" if info else family.name,
+            name=sample.name,
+            type="gauge" if info else _type(family.type),
+            labels=sample.labels,
+            value=float(sample.value),
+            time=None if sample.timestamp is None else float(sample.timestamp),
+            exemplar=_exemplar(sample.exemplar),
+            service=page.service,
+            instance=page.instance,
+            phase=Phase.AFTER,
+            source=self._name,
+            seen=seen,
+        )
+
+
+def _type(shown: str) -> str:
+    """Return a type that the model knows."""
+    return shown if shown in _TYPES else "unknown"
+
+
+def _exemplar(shown: prometheus.Exemplar | None) -> Exemplar | None:
+    """Return an exemplar as the model has it."""
+    if shown is None:
+        return None
+    time = None if shown.timestamp is None else float(shown.timestamp)
+    return Exemplar(shown.labels, float(shown.value), time)
