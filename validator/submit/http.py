@@ -87,7 +87,9 @@ class HttpSubmitter:
             return Progress(job_id, "", JobState.UNKNOWN, "the target cannot be asked", {}, "")
         names = context({**settled(mark.context), "job.id": job_id})
         headers = self._http.headers if follow.headers is None else follow.headers
-        asking = Request(url=follow.url, method="GET", headers=headers, timeout=follow.timeout)
+        asking = Request.model_construct(  # of what is validated already
+            url=follow.url, method="GET", headers=headers, timeout=follow.timeout
+        )
         call = self._call(asking, f"{self._at}.follow", names, mark, traced=False)
         reply = patiently(self._exchange, call, self._means.clock)
         if reply.status == 429:

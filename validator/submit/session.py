@@ -78,6 +78,8 @@ def _head(connection: HTTPConnection, read: Callable[[], Any]) -> Any:
             if cut.done.is_set():
                 raise TimeoutError("timed out") from error
             raise
+        if cut.done.is_set():  # the end of the stream has been taken for the end of the head
+            raise TimeoutError("timed out")
     response.watched_socket = sock  # read by `socket_of`
     return response
 
@@ -105,11 +107,18 @@ def socket_of(response: requests.Response) -> socket.socket | None:
     return found if isinstance(found, socket.socket) else None
 
 
+class _Session(requests.Session):
+    """A session that knows no redirects: following one would read its answer without a limit."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - overrides
+        """Return nothing."""
+        return
+
+
 def make_session() -> requests.Session:
     """Return a session that takes no proxies, credentials or certificates from the environment."""
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
-    session.max_redirects = 0
     session.headers["User-Agent"] = USER_AGENT
     adapter = LimitedAdapter(pool_connections=4, pool_maxsize=4, max_retries=0)
     session.mount("http://", adapter)
