@@ -18,13 +18,12 @@ class Tokenizer(Protocol):
         """Return the number of tokens."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The most tokens in a chunk, and how many of them two neighbours share at most."""
 
     tokens: int = 400
-    overlap: int = 40
+    overlap: int = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,4 +159,3 @@ def _say(line: str) -> None:
 def _fail(error: HostError) -> NoReturn:
     click.echo(f"error: {error}", err=True)
     sys.exit(1)
-

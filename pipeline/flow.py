@@ -38,8 +38,7 @@ class Flow:
         with logs.of_job(job.id):
             self._count(job, "submitted")
             logs.get("orchestrator").info("job_submitted", url=job.url)
-            payload = {"url": job.url, "corpus_name": job.corpus_name}
-            publish(self._broker, SCRAPE_TASK, job.id, payload)
+            publish(self._broker, SCRAPE_TASK, job.id, {"url": job.url})
 
     def report(
         self, job_id: UUID, callback: Callback, document: jobs.Document | None

@@ -134,7 +134,8 @@ class JobStore:
             connection.cursor(row_factory=dict_row) as cursor,
         ):
             cursor.execute(
-                f"SELECT * FROM (SELECT {_COLUMNS} FROM jobs WHERE caller_id = %s"
+                f"SELECT * FROM (SELECT {_COLUMNS} FROM jobs"  # noqa: S608 - a constant
+                " WHERE caller_id = %s"
                 " ORDER BY created_at DESC LIMIT %s) AS newest ORDER BY created_at",
                 (caller_id, limit),
             )
@@ -200,9 +201,9 @@ def _entry(status: Status) -> dict[str, str]:
 
 
 def _select(connection: Connection[Any], job_id: UUID, *, locked: bool) -> Job | None:
-    lock: LiteralString = " FOR UPDATE" if locked else ""
     with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = %s{lock}", (job_id,))
+        query: LiteralString = f"SELECT {_COLUMNS} FROM jobs WHERE id = %s"  # noqa: S608 - a constant
+        cursor.execute(f"{query} FOR UPDATE" if locked else query, (job_id,))
         row = cursor.fetchone()
     return None if row is None else _job(row)
 

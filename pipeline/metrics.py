@@ -90,11 +90,11 @@ def share_between_processes() -> None:
 
     prometheus_client decides this when it is imported, which was before the fork.
     """
-    values.ValueClass = values.get_value_class()
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
 def of_all_processes() -> CollectorRegistry:
     """Return a registry that adds up what the children of this worker counted."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from pipeline.settings import Settings
 
-_KNOWN_HEADERS: Final = frozenset(
-    """lang task id shadow eta expires group group_index retries timelimit root_id parent_id
-    argsrepr kwargsrepr origin ignore_result replaced_task_nesting stamped_headers stamps
-    mark_traffic mark_run_id""".split()
-)
+_LISTED: Final = """\
+lang task id shadow eta expires group group_index retries timelimit root_id parent_id
+argsrepr kwargsrepr origin ignore_result replaced_task_nesting stamped_headers stamps
+mark_traffic mark_run_id"""
+_KNOWN_HEADERS: Final = frozenset(_LISTED.split())
 
 
 def publish(app: Celery, task: str, job_id: UUID, payload: dict[str, Any]) -> str:

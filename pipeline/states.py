@@ -81,17 +81,24 @@ def advance(state: State, callback: Callback) -> tuple[State, Outcome]:
     """Return the state after the callback, and what it did."""
     if state.status in FINAL or callback.callback_id in state.seen:
         return state, Outcome.ALREADY_ADVANCED
-    seen = state.seen | {callback.callback_id}
     here, there = ORDER.index(state.status), ORDER.index(callback.stage)
     if there > here + 1:
         return state, Outcome.OUT_OF_ORDER
+    status = _after(state.status, callback)
+    if status is None:
+        return state, Outcome.ALREADY_ADVANCED
+    seen = state.seen | {callback.callback_id}
+    if status is Status.FAILED:
+        stage = callback.stage.value
+        return State(status, stage, callback.failure, seen), Outcome.ADVANCED
+    return replace(state, status=status, seen=seen), Outcome.ADVANCED
+
+
+def _after(status: Status, callback: Callback) -> Status | None:
+    """Return what a fresh callback makes of a status, or nothing if it comes too late."""
+    here, there = ORDER.index(status), ORDER.index(callback.stage)
     if callback.failure is not None:
-        if there < here:
-            return state, Outcome.ALREADY_ADVANCED
-        failed = replace(state, status=Status.FAILED, failed_stage=callback.stage.value)
-        return replace(failed, error=callback.failure, seen=seen), Outcome.ADVANCED
+        return Status.FAILED if there >= here else None
     if there == here + 1:
-        return replace(state, status=callback.stage, seen=seen), Outcome.ADVANCED
-    if state.status is callback.stage is Status.EMBEDDING:
-        return replace(state, status=Status.DONE, seen=seen), Outcome.ADVANCED
-    return state, Outcome.ALREADY_ADVANCED
+        return callback.stage
+    return Status.DONE if status is callback.stage is Status.EMBEDDING else None

@@ -95,7 +95,8 @@ def instrument_clients(settings: Settings) -> None:
     HTTPXClientInstrumentor().instrument()
     PsycopgInstrumentor().instrument()
     RedisInstrumentor().instrument()
-    CeleryInstrumentor().instrument(use_span_links=settings.hops_are_links)
+    celery = CeleryInstrumentor()  # type: ignore[no-untyped-call]
+    celery.instrument(use_span_links=settings.hops_are_links)
 
 
 @contextmanager

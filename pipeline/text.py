@@ -5,20 +5,20 @@ from __future__ import annotations
 import random
 from typing import Final
 
-_WORDS: Final = tuple(
-    """the a an of in on at by with from under over between through during after before about
-    system service worker queue message trace span signal metric record sample label value
-    network storage cluster region replica leader follower partition segment index schema
-    document chapter section paragraph sentence reader writer author editor review figure
-    river mountain valley forest harbour island village market garden bridge station castle
-    engine machine factory workshop instrument measure balance pressure current voltage
-    history science language culture music painting theatre poetry letter journey season
-    carries sends receives stores reads writes counts measures compares explains describes
-    follows leads joins leaves builds breaks mends opens closes begins ends continues
-    small large early late quick slow quiet loud bright dark narrow wide simple complex
-    often seldom always never sometimes usually again together apart slowly quickly clearly
-    and or but because although while when where whose which that this these those every""".split()
-)
+_VOCABULARY: Final = """\
+the a an of in on at by with from under over between through during after before about
+system service worker queue message trace span signal metric record sample label value
+network storage cluster region replica leader follower partition segment index schema
+document chapter section paragraph sentence reader writer author editor review figure
+river mountain valley forest harbour island village market garden bridge station castle
+engine machine factory workshop instrument measure balance pressure current voltage
+history science language culture music painting theatre poetry letter journey season
+carries sends receives stores reads writes counts measures compares explains describes
+follows leads joins leaves builds breaks mends opens closes begins ends continues
+small large early late quick slow quiet loud bright dark narrow wide simple complex
+often seldom always never sometimes usually again together apart slowly quickly clearly
+and or but because although while when where whose which that this these those every"""
+_WORDS: Final = tuple(_VOCABULARY.split())
 
 
 def words(count: int, seed: int) -> list[str]:

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from pipeline.host.errors import ProcessFailedError
@@ -19,8 +20,6 @@ from pipeline.host.errors import ProcessFailedError
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
-
 _PR_SET_PDEATHSIG: Final = 1
 _STEP: Final = 0.01
 
@@ -129,10 +128,15 @@ def end(processes: Iterable[Process], number: signal.Signals, seconds: float) ->
     ending = list(processes)
     for process in ending:
         process.signal(number)
-    wait_until(lambda: all([process.ended() for process in ending]), seconds)
+    wait_until(lambda: _all_ended(ending), seconds)
     for process in ending:
         process.signal(signal.SIGKILL, group=True)
-    wait_until(lambda: all([process.ended() for process in ending]), seconds)
+    wait_until(lambda: _all_ended(ending), seconds)
+
+
+def _all_ended(processes: list[Process]) -> bool:
+    # Every one is asked, so that every one is waited for.
+    return not [process for process in processes if not process.ended()]
 
 
 def _child(what: Forked, parent: int) -> NoReturn:
@@ -159,10 +163,10 @@ def _child(what: Forked, parent: int) -> NoReturn:
 
 def _redirect(what: Forked) -> None:
     kept = {0, 1, 2} if what.listener is None else {0, 1, 2, what.listener.fileno()}
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if number not in kept:
             with contextlib.suppress(OSError):
-                os.close(int(name))
+                os.close(number)
     null = os.open(os.devnull, os.O_RDONLY)
     log = os.open(what.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(null, 0)

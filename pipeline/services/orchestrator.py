@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -10,11 +11,13 @@ from pydantic import BaseModel, Field, model_validator
 
 from pipeline import celery_app, clients, jobs, logs, mark, publish, telemetry, web
 from pipeline.flow import Flow
-from pipeline.sweep import remove_queued
 from pipeline.states import STAGES, Callback, Outcome, Status
-from pipeline.vectors import PgVectorStore
+from pipeline.sweep import remove_queued
+from pipeline.vectors import PgVectorStore, VectorStore
 
 if TYPE_CHECKING:
+    from celery import Celery
+    from fastapi import FastAPI
     from starlette.types import ASGIApp
 
     from pipeline.settings import Settings
@@ -64,83 +67,102 @@ class Completion(BaseModel):
         return jobs.Document(self.source_url or "", self.content)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the orchestrator's endpoints work with."""
+
+    service: web.Service
+    store: jobs.JobStore
+    vectors: VectorStore
+    broker: Celery
+    flow: Flow
+
+
 def make(settings: Settings) -> ASGIApp:
     """Return the orchestrator's application."""
     base = web.make(settings)
-    app, service = base.app, base.service
     broker = celery_app.make(settings)
     celery_app.declare_tasks(broker)
     publish.guard_headers(settings)
     pool = clients.database(settings)
     base.closing.append(pool.close)
     store = jobs.JobStore(pool)
-    vectors = PgVectorStore(pool)
-    flow = Flow(service, store, broker)
+    flow = Flow(base.service, store, broker)
+    parts = Parts(base.service, store, PgVectorStore(pool), broker, flow)
+    _for_callers(base.app, parts)
+    _for_workers(base.app, parts)
+    _for_validators(base.app, parts)
+    return base.asgi()
+
+
+def _for_callers(app: FastAPI, parts: Parts) -> None:
+    auth, store = parts.service.auth, parts.store
 
     @app.post("/jobs", status_code=202)
     def submit(request: JobRequest, response: Response, key: web.Key = None) -> dict[str, Any]:
         """Take a job; the same job again is 200, another under its id 409."""
-        caller = service.auth.caller(key)
-        job_id = request.job_id or uuid4()
-        telemetry.name_job(str(job_id), job__url=request.url)
+        caller = auth.caller(key)
         new = jobs.NewJob(
-            job_id, caller.caller_id, request.url, request.corpus_name, mark.current()
+            id=request.job_id or uuid4(),
+            caller_id=caller.caller_id,
+            url=request.url,
+            corpus_name=request.corpus_name,
+            mark=mark.current(),
         )
+        telemetry.name_job(str(new.id), job__url=request.url)
         job, is_new = store.insert(new)
-        if not is_new:
-            if not job.same_request(new):
-                raise HTTPException(409, "another job has this job_id")
+        if is_new:
+            parts.flow.begin(job)
+        elif job.same_request(new):
             response.status_code = 200
-            return job.to_json()
-        flow.begin(job)
+        else:
+            raise HTTPException(409, "another job has this job_id")
         return job.to_json()
 
     @app.get("/jobs/")
     def list_jobs(key: web.Key = None) -> list[dict[str, Any]]:
         """Return the caller's jobs."""
-        caller = service.auth.caller(key)
-        return [job.to_json() for job in store.of_caller(caller.caller_id)]
+        return [job.to_json() for job in store.of_caller(auth.caller(key).caller_id)]
 
     @app.get("/jobs/{job_id}")
     def get_job(job_id: UUID, key: web.Key = None) -> dict[str, Any]:
-        """Return a job of the caller's."""
-        caller = service.auth.caller(key)
-        telemetry.name_job(str(job_id))
+        """Return a job of the caller's; without job.id on the span, or polls would be its trace."""
+        caller = auth.caller(key)
         job = store.get(job_id)
         if job is None or (job.caller_id != caller.caller_id and not caller.is_service):
             raise HTTPException(404, "there is no such job")
         return job.to_json()
 
+
+def _for_workers(app: FastAPI, parts: Parts) -> None:
     @app.post("/jobs/{job_id}/complete")
     def complete(job_id: UUID, report: Completion, key: web.Key = None) -> dict[str, str]:
         """Take a worker's report of a stage."""
-        service.auth.service(key)
+        parts.service.auth.service(key)
         telemetry.name_job(str(job_id), job__stage=report.stage)
         with logs.of_job(job_id):
-            advanced = flow.report(job_id, report.callback(), report.document())
+            advanced = parts.flow.report(job_id, report.callback(), report.document())
         if advanced is None:
             raise HTTPException(404, "there is no such job")
         if advanced.outcome is Outcome.OUT_OF_ORDER:
             raise HTTPException(409, f"a job that is {advanced.job.status} skips no stage")
         return {"status": advanced.outcome.value, "job_status": advanced.job.status.value}
 
+
+def _for_validators(app: FastAPI, parts: Parts) -> None:
     @app.delete("/synthetic/{run_id}")
     def clean_up(run_id: str, key: web.Key = None) -> dict[str, Any]:
         """Remove what a synthetic run has left; only for those who may mark."""
-        caller = service.auth.caller(key)
+        caller = parts.service.auth.caller(key)
         if not caller.may_mark or caller.is_service:
             raise HTTPException(403, "only a validator may remove synthetic runs")
-        queued = remove_queued(broker, run_id)
-        removed, documents = store.remove_run(run_id)
+        queued = remove_queued(parts.broker, run_id)
+        removed, documents = parts.store.remove_run(run_id)
         counts = {
             "jobs": removed,
             "documents": documents,
-            "vectors": vectors.remove_run(run_id),
+            "vectors": parts.vectors.remove_run(run_id),
             "queued": queued,
         }
         logs.get("orchestrator").info("synthetic_removed", removed_run_id=run_id, **counts)
         return {"run_id": run_id, "removed": counts}
-
-    return base.asgi()
-
-

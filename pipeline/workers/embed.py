@@ -82,7 +82,7 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
     """Register the task; return the queue to take it from."""
     stores: list[VectorStore] = []
 
-    @app.task(name=EMBED_TASK, bind=True, max_retries=MAX_RETRIES)
+    @app.task(name=EMBED_TASK, bind=True, max_retries=MAX_RETRIES)  # type: ignore[untyped-decorator]
     def embed_task(
         self: Any, job_id: str, corpus_name: str, source_url: str, chunks: list[str]
     ) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-
 from pipeline import faults, logs, mark, telemetry
 from pipeline.celery_app import QUEUES, SCRAPE_TASK
-from pipeline.fetch import FetchError, Fetcher, PermanentError, TransientError
+from pipeline.fetch import Fetcher, FetchError, PermanentError, TransientError
 from pipeline.states import StageNumber, Status
 from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
 
@@ -23,8 +22,8 @@ MAX_RETRIES: Final = 5
 def register(app: Celery, holder: Holder, _settings: Settings) -> str:
     """Register the task; return the queue to take it from."""
 
-    @app.task(name=SCRAPE_TASK, bind=True, max_retries=MAX_RETRIES)
-    def scrape_task(self: Any, job_id: str, url: str, corpus_name: str) -> None:
+    @app.task(name=SCRAPE_TASK, bind=True, max_retries=MAX_RETRIES)  # type: ignore[untyped-decorator]
+    def scrape_task(self: Any, job_id: str, url: str) -> None:
         child = holder.get()
         with logs.of_job(job_id):
             _run(self, child, job_id, url)
@@ -107,5 +106,3 @@ def _attributes(task: Any, settings: Settings, job_id: str, url: str) -> dict[st
     if faults.ATTRIBUTE_DROPPED not in settings.faults:
         found["queue__name"] = QUEUES[SCRAPE_TASK]
     return found
-
-
