@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from validator.config_targets import Headers
-from validator.config_values import Duration, Listen, Name, Strict, Text, Url
+from validator.config_values import Duration, Listen, Name, Strict, Text, Tolerance, Url
 
 
 class SourceSettings(Strict):
@@ -18,7 +18,7 @@ class SourceSettings(Strict):
     what exporters that flush every second and a collector beside them keep with ease.
     """
 
-    lag_budget: Duration = 2.0
+    lag_budget: Tolerance = 2.0
     timeout: Duration = 5.0
 
 

@@ -79,6 +79,7 @@ def _head(connection: HTTPConnection, read: Callable[[], Any]) -> Any:
                 raise TimeoutError("timed out") from error
             raise
         if cut.done.is_set():  # the end of the stream has been taken for the end of the head
+            response.close()
             raise TimeoutError("timed out")
     response.watched_socket = sock  # read by `socket_of`
     return response
