@@ -1,0 +1,1 @@
+"""Tests of the checks: what each one passes, fails, and leaves undecided."""
