@@ -100,6 +100,10 @@ class ThreadExecutor:
             block = False
         return found
 
+    def interrupt(self) -> None:
+        """Make `wait` raise `KeyboardInterrupt`; from any thread."""
+        self._done.put(KeyboardInterrupt())
+
     def close(self) -> None:
         """Start nothing more."""
         self._closed = True

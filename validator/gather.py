@@ -76,14 +76,23 @@ class Channel:
 
 
 def channels(sources: Sequence[Source], metrics: frozenset[str]) -> list[Channel]:
-    """Return a channel for each signal of each source; metrics only if any are wanted."""
+    """Return a channel for each signal that each source is read for.
+
+    Metrics are read only if any are wanted. A source that metrics can be pushed to (the built-in
+    collector) counts as their source only where nothing is scraped: a pipeline whose pages are
+    read need not push them as well.
+    """
+    scraped = any(
+        isinstance(source, MetricSource) and source.kind == "scrape" for source in sources
+    )
     found = []
     for source in sources:
         if isinstance(source, TraceSource):
             found.append(Channel(source, Signal.TRACES, source.traces))
         if isinstance(source, LogSource):
             found.append(Channel(source, Signal.LOGS, source.logs))
-        if isinstance(source, MetricSource) and metrics:
+        pushed = isinstance(source, TraceSource)
+        if isinstance(source, MetricSource) and metrics and not (pushed and scraped):
             found.append(Channel(source, Signal.METRICS, _samples(source, metrics)))
     return found
 

@@ -1,0 +1,5 @@
+"""`python -m validator` is `obs-validator`."""
+
+from validator.cli import main
+
+main()

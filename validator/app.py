@@ -1,0 +1,248 @@
+"""The one place where clocks, sessions, sources and targets are made and joined."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self
+
+from checks import CHECKS
+from validator.clock import SystemClock
+from validator.config import Settings
+from validator.config_sources import (
+    CollectorSettings,
+    RemoteCollectorSettings,
+    ScrapeSettings,
+    SourceSettings,
+)
+from validator.config_targets import TargetSettings
+from validator.errors import ConfigError
+from validator.executor import ThreadExecutor
+from validator.judge import Judge
+from validator.mark import new_mark
+from validator.model import Job, JobState, Run, TraceRef
+from validator.ports import Clock, Observer, Source
+from validator.run import Parts, Plan, Target, run_suite
+from validator.submit.existing import ExistingJob
+from validator.submit.http import HttpSubmitter, Means
+from validator.submit.session import make_session
+from validator.suite import Suite
+from validator.traces import parent_id_for
+
+PATIENCE = 5.0
+"""Seconds beyond its lag budget that a source may take to answer, or to show that it works: long
+enough for one time-out of a source (5 s by default), short enough for somebody who waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A job that is there already; one of the two may be empty."""
+
+    job_id: str
+    trace_id: str
+
+
+@dataclass(slots=True)
+class App:
+    """What one command works with; a context manager that starts and stops the sources."""
+
+    settings: Settings
+    clock: Clock = field(default_factory=SystemClock)
+    sources: tuple[Source, ...] = ()
+    _closing: list[Callable[[], None]] = field(default_factory=list)
+    _executors: set[ThreadExecutor] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> Self:
+        """Make the sources; what runs inside this process is started."""
+        try:
+            made = [self._source(name, one) for name, one in self.settings.sources.items()]
+        except BaseException:
+            self.close()
+            raise
+        self.sources = tuple(made)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop what was started."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop what was started, the last first."""
+        while self._closing:
+            self._closing.pop()()
+
+    def _source(self, name: str, settings: SourceSettings) -> Source:
+        from validator.sources.http import Bounds, Http  # noqa: PLC0415 - only if asked for
+
+        http = Http(name, make_session(), self.clock, Bounds(timeout=settings.timeout))
+        if isinstance(settings, CollectorSettings):
+            source: Source = self._collector(name, settings, http)
+        elif isinstance(settings, RemoteCollectorSettings):
+            from validator.sources.collector.client import (  # noqa: PLC0415
+                RemoteCollectorSource,
+            )
+
+            source = RemoteCollectorSource(name, settings.url, http, settings.lag_budget)
+        elif isinstance(settings, ScrapeSettings):
+            from validator.sources.scrape import Page, ScrapeSource  # noqa: PLC0415
+
+            pages = tuple(
+                Page(service, url) for service, urls in settings.pages.items() for url in urls
+            )
+            source = ScrapeSource(name, pages, http, settings.lag_budget)
+        else:  # pragma: no cover - the configuration knows no other
+            raise ConfigError(f"sources.{name}: no such type of source")
+        self._closing.append(source.close)
+        return source
+
+    def _collector(self, name: str, settings: CollectorSettings, http: Any) -> Source:
+        from validator.sources.collector.limits import Limits  # noqa: PLC0415
+        from validator.sources.collector.server import Collector, Listen  # noqa: PLC0415
+        from validator.sources.collector.source import CollectorSource  # noqa: PLC0415
+
+        keys = {key for target in self.settings.targets.values() for key in target.job_id_keys}
+        host, port = _host_port(settings.http or "127.0.0.1:0")
+        grpc = _host_port(settings.grpc)[1] if settings.grpc else None
+        collector = Collector(self.clock, Listen(host, port, grpc), Limits(), sorted(keys))
+        collector.start()
+        self._closing.append(collector.stop)
+        return CollectorSource(name, collector, http, settings.lag_budget)
+
+    # -- running ----------------------------------------------------------------------------
+
+    def check(
+        self, suites: Sequence[Suite], observer: Observer, existing: Existing | None = None
+    ) -> tuple[Run, ...]:
+        """Run the suites and return their runs in order.
+
+        Suites run one after the other, since what one job does to the metrics must not be taken
+        for another's; those that declare `concurrent` run beside them. `KeyboardInterrupt` ends
+        every run early; each still cleans up and is recorded.
+        """
+        lanes: list[list[Suite]] = [[suite for suite in suites if not suite.concurrent]]
+        lanes += [[suite] for suite in suites if suite.concurrent]
+        found: dict[str, Run] = {}
+        stopped = threading.Event()
+
+        def lane(members: list[Suite]) -> None:
+            for suite in members:
+                if not stopped.is_set():
+                    found[suite.name] = self._run(suite, observer, existing)
+
+        with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
+            futures = [pool.submit(lane, members) for members in lanes if members]
+            try:
+                _first_failure(futures)
+            except KeyboardInterrupt:
+                stopped.set()
+                with self._lock:
+                    for executor in self._executors:
+                        executor.interrupt()
+                _first_failure(futures)
+        return tuple(found[suite.name] for suite in suites if suite.name in found)
+
+    def _run(self, suite: Suite, observer: Observer, existing: Existing | None) -> Run:
+        executor = ThreadExecutor(self.clock.now)
+        with self._lock:
+            self._executors.add(executor)
+        plan = self._plan(suite, existing)
+        try:
+            return run_suite(plan, Parts(self.clock, executor, observer))
+        finally:
+            executor.close()
+            plan.target.submitter.close()
+            with self._lock:
+                self._executors.discard(executor)
+
+    def _plan(self, suite: Suite, existing: Existing | None) -> Plan:
+        settings = self.settings.targets[suite.target]
+        mark = new_mark(
+            suite.job, traceparent=settings.trace_context != "none", baggage=settings.baggage
+        )
+        return Plan(
+            suite=suite,
+            target=self._target(suite.target, settings, existing),
+            sources=self.sources,
+            judge=Judge(CHECKS, suite.checks),
+            mark=mark,
+            metrics=wanted_metrics(suite),
+            patience=PATIENCE,
+            existing=existing and existing_job(suite, existing, mark.run_id),
+        )
+
+    def _target(self, name: str, settings: TargetSettings, existing: Existing | None) -> Target:
+        http = None
+        if settings.submit is not None or existing is None:
+            means = Means(make_session(), self.clock, self.settings.redact)
+            http = HttpSubmitter(name, settings, means)
+        if existing is not None:
+            submitter: Any = ExistingJob(existing.job_id, existing.trace_id, http)
+        else:
+            submitter = http
+        return Target(
+            name=name,
+            submitter=submitter,
+            trace_context=settings.trace_context,
+            job_id_keys=settings.job_id_keys,
+            sampling=settings.sampling,
+        )
+
+
+def wanted_metrics(suite: Suite) -> frozenset[str]:
+    """Return the metric families that the suite's checks name."""
+    names: set[str] = set()
+    for spec in suite.checks:
+        one, several = spec.params.get("metric"), spec.params.get("metrics", ())
+        names |= {one} if isinstance(one, str) else set()
+        names |= {name for name in several if isinstance(name, str)}
+    return frozenset(names)
+
+
+def existing_job(suite: Suite, existing: Existing, run_id: str) -> Job:
+    """Return what is known of a job that the validator did not submit."""
+    trace_id = existing.trace_id
+    return Job(
+        id=existing.job_id,
+        run_id=run_id,
+        target=suite.target,
+        state=JobState.UNKNOWN,
+        status="",
+        detail="",
+        fields={f"job.{name}": value for name, value in suite.job.items()},
+        traces=(TraceRef(trace_id, "given"),) if trace_id else (),
+        sent_parent=parent_id_for(trace_id) if trace_id else "",
+        existing=True,
+        submitted=None,
+        ended=None,
+    )
+
+
+def with_overrides(
+    suites: Iterable[Suite], *, target: str = "", deadline: float | None = None
+) -> tuple[Suite, ...]:
+    """Return the suites with another target or deadline, where one is given."""
+    return tuple(
+        replace(suite, target=target or suite.target, deadline=deadline or suite.deadline)
+        for suite in suites
+    )
+
+
+def _host_port(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _first_failure(futures: Sequence[Future[None]]) -> None:
+    """Wait for all; raise the first error of any."""
+    wait(futures)
+    for future in futures:
+        future.result()

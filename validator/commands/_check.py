@@ -1,0 +1,94 @@
+"""What `check` does, apart from its command line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from checks import CHECKS
+from validator.app import App, Existing, with_overrides
+from validator.config import Settings, environment, load_settings
+from validator.errors import ConfigError
+from validator.evidence_io import save_run
+from validator.loader import load_suites
+from validator.model import Run
+from validator.report.progress import ConsoleObserver
+from validator.suite import Suite
+from validator.yamlfile import nearest
+
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def run(  # noqa: PLR0913 - one parameter an option of the command line
+    *,
+    suites: Sequence[str],
+    config_path: Path,
+    target: str,
+    ring: int | None,
+    deadline: float | None,
+    job_id: str,
+    trace_id: str,
+    save_evidence: Path | None,
+    format_: str,
+    outputs: object,
+) -> tuple[Run, ...]:
+    """Load, run, store; the reports on standard output are the observer's or the caller's."""
+    del outputs
+    settings = load_settings(config_path, environment())
+    chosen = choose(settings, suites, ring)
+    if target and target not in settings.targets:
+        raise ConfigError(_unknown("target", target, list(settings.targets)))
+    chosen = with_overrides(chosen, target=target, deadline=deadline)
+    existing = _existing(job_id, trace_id)
+    to_stdout = format_ == "console"
+    observer = ConsoleObserver(sys.stdout if to_stdout else sys.stderr, reports=to_stdout)
+    with App(settings) as app, observer:
+        runs = app.check(chosen, observer, existing)
+    if save_evidence is not None:
+        for one in runs:
+            click.echo(f"evidence: {save_run(kept(one, settings), save_evidence)}", err=True)
+    return runs
+
+
+def choose(settings: Settings, wanted: Sequence[str], ring: int | None) -> tuple[Suite, ...]:
+    """Return the suites of these names or files, or all, and of them those of the ring."""
+    files = [name for name in wanted if name.endswith((".yaml", ".yml"))]
+    names = [name for name in wanted if name not in files]
+    found: tuple[Suite, ...] = ()
+    if names or not files:
+        every = load_suites(settings, CHECKS)
+        known = {suite.name: suite for suite in every}
+        for name in names:
+            if name not in known:
+                raise ConfigError(_unknown("suite", name, list(known)))
+        found = tuple(known[name] for name in names) if names else every
+    if files:
+        found += load_suites(settings, CHECKS, files, Path.cwd())
+    found = tuple(suite for suite in found if ring is None or suite.ring == ring)
+    if not found:
+        raise ConfigError(f"no suite of ring {ring} in {settings.path}: nothing would run")
+    return found
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    return f"there is no {what} `{name}`{nearest(name, known)}"
+
+
+def _existing(job_id: str, trace_id: str) -> Existing | None:
+    if not job_id and not trace_id:
+        return None
+    normal = trace_id.lower()
+    if normal and (not _TRACE_ID.fullmatch(normal.rjust(32, "0")) or not int(normal, 16)):
+        raise click.UsageError(f"--trace-id {trace_id}: a trace id is up to 32 hex digits, not 0")
+    return Existing(job_id, normal.rjust(32, "0") if normal else "")
+
+
+def kept(run: Run, settings: Settings) -> Run:
+    """Return the run as it may be stored: a real job's evidence only as far as it is allowed."""
+    from validator.privacy import filtered  # noqa: PLC0415 - only where evidence is stored
+
+    return filtered(run, settings.privacy.allow_attributes) if run.evidence.job.existing else run

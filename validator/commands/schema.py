@@ -1,0 +1,32 @@
+"""`obs-validator schema`: JSON Schemas for editors and for those who read reports."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["config", "suite", "report"]))
+def schema(what: str) -> None:
+    r"""Print the JSON Schema (draft 2020-12) of the configuration, a suite, or the JSON report.
+
+    \b
+    In an editor with the YAML language server:
+      # yaml-language-server: $schema=suite.schema.json
+    """
+    if what == "config":
+        from validator.config import config_schema  # noqa: PLC0415 - heavy
+
+        found = config_schema()
+    elif what == "suite":
+        from checks import CHECKS  # noqa: PLC0415
+        from validator.loader import suite_schema  # noqa: PLC0415
+
+        found = suite_schema(CHECKS)
+    else:
+        from validator.report.json_report import report_schema  # noqa: PLC0415
+
+        found = report_schema()
+    click.echo(json.dumps(found, indent=2, sort_keys=True))

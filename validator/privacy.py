@@ -1,0 +1,57 @@
+"""What of a real job's evidence may be stored: the attributes that are named, and no bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from validator.model import Attributes, Evidence, LogLine, Run, Span
+
+ALWAYS = ("service.*", "telemetry.sdk.*", "messaging.message.id", "task.id")
+"""What judging needs and what names programs, not people: OpenTelemetry's resource conventions."""
+
+
+def filtered(run: Run, allowed: Collection[str]) -> Run:
+    """Return the run with only the allowed attributes (globs) in its evidence.
+
+    Attributes that name the job stay, since everything hangs on them. Log bodies, status messages
+    and events, which may hold anything, are left out.
+    """
+    evidence = run.evidence
+    patterns = (*ALWAYS, *evidence.job_id_keys, *allowed)
+    kept: Evidence = replace(
+        evidence,
+        job=replace(evidence.job, fields=_only(evidence.job.fields, patterns)),
+        spans=tuple(_span(span, patterns) for span in evidence.spans),
+        logs=tuple(_line(line, patterns) for line in evidence.logs),
+    )
+    return replace(run, evidence=kept)
+
+
+def _only(attributes: Attributes, patterns: Collection[str]) -> Attributes:
+    return {
+        key: value
+        for key, value in attributes.items()
+        if any(fnmatchcase(key, pattern) for pattern in patterns)
+    }
+
+
+def _span(span: Span, patterns: Collection[str]) -> Span:
+    return replace(
+        span,
+        attributes=_only(span.attributes, patterns),
+        resource=_only(span.resource, patterns),
+        links=tuple(replace(link, attributes={}) for link in span.links),
+        events=(),
+        status_message="",
+    )
+
+
+def _line(line: LogLine, patterns: Collection[str]) -> LogLine:
+    return replace(
+        line,
+        body="",
+        attributes=_only(line.attributes, patterns),
+        resource=_only(line.resource, patterns),
+    )
