@@ -22,6 +22,7 @@ from validator.ports import Clock
 _BUSY = frozenset({429, 502, 503, 504})
 _FIRST_PAUSE = 0.2
 _CHUNK = 256 * 1024
+_NO_PROXY = {"http": "", "https": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,15 @@ class Reply:
     body: bytes
 
 
-def make_session(connections: int = 8, *, environment: bool = True) -> requests.Session:
-    """Return a session for sources; with `environment`, proxies and netrc of the environment."""
+def make_session(
+    headers: Mapping[str, str] | None = None, *, connections: int = 16
+) -> requests.Session:
+    """Return a session for sources that sends `headers` with every request.
+
+    Proxies and netrc of the environment hold, but nothing on this machine is asked by a proxy.
+    """
     session = requests.Session()
-    session.trust_env = environment
+    session.headers.update(headers or {})
     session.max_redirects = 3
     adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, max_retries=0)
     session.mount("http://", adapter)
@@ -79,6 +85,16 @@ class Http:
         self._lock = threading.Lock()
         self._reading: set[requests.Response] = set()
         self._closed = False
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock that bounds the requests."""
+        return self._clock
+
+    def patient(self, timeout: float) -> Http:
+        """Return the same with another time-out and without retries: for a long poll."""
+        bounds = Bounds(timeout=timeout, size=self._bounds.size, attempts=1)
+        return Http(self._source, self._session, self._clock, bounds)
 
     @property
     def timeout(self) -> float:
@@ -126,6 +142,7 @@ class Http:
                 headers=dict(call.headers),
                 data=call.body,
                 timeout=(left, left),
+                proxies=_NO_PROXY if _is_local(call.url) else None,
                 stream=True,
             ) as response:
                 self._check(response, where)
@@ -243,6 +260,12 @@ def _retry_after(response: requests.Response) -> float:
         return max(0.0, float(response.headers.get("Retry-After", "0")))
     except ValueError:
         return 0.0
+
+
+def _is_local(url: str) -> bool:
+    """Whether a URL is of this machine."""
+    host = urllib3.util.parse_url(url).host or ""
+    return host in {"localhost", "[::1]"} or host.startswith("127.")
 
 
 def _shown(url: str) -> str:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from validator.errors import SourceError, SourceFailure
 from validator.model import Exemplar, Phase, Sample
-from validator.ports import Answer, Clock
+from validator.ports import Answer
 from validator.sources.http import Call, Http
 from validator.sources.otlp_metrics import wanted
 
@@ -47,14 +47,11 @@ class Page:
 class ScrapeSource:
     """Reads `/metrics` pages, all at once."""
 
-    def __init__(
-        self, name: str, pages: tuple[Page, ...], http: Http, clock: Clock, lag_budget: float = 0.0
-    ) -> None:
-        """Read `pages` through `http`; what a page shows is of now, so nothing lags."""
+    def __init__(self, name: str, pages: tuple[Page, ...], http: Http, lag_budget: float) -> None:
+        """Read `pages` through `http`."""
         self._name = name
         self._pages = pages
         self._http = http
-        self._clock = clock
         self._lag_budget = lag_budget
         self._pool = ThreadPoolExecutor(min(len(pages), _AT_ONCE) or 1, f"scrape-{name}")
 
@@ -131,7 +128,7 @@ class ScrapeSource:
         self, page: Page, families: Iterable[Metric], metrics: frozenset[str]
     ) -> list[Sample]:
         """Return the samples that are wanted."""
-        seen = self._clock.now()
+        seen = self._http.clock.now()
         found = (
             self._sample(page, family, sample, seen)
             for family in families

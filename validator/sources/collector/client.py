@@ -11,7 +11,7 @@ import orjson
 
 from validator.errors import SourceError, SourceFailure
 from validator.model import Signal
-from validator.ports import Answer, Clock, Question
+from validator.ports import Answer, Question
 from validator.sources.collector import wire
 from validator.sources.collector.plant import plant
 from validator.sources.http import Call, Http, Reply
@@ -25,24 +25,15 @@ _PAUSE = 1.0
 
 
 class RemoteCollectorSource:
-    """Reads a collector that runs as a process of its own.
+    """Reads a collector that runs as a process of its own."""
 
-    `asking` and `waiting` are of this source alone: the second's time-out must be longer than a
-    long poll, `WAITING_TIMEOUT` being the least.
-    """
-
-    WAITING_TIMEOUT = _WAIT + 10
-
-    def __init__(
-        self, name: str, url: str, http: tuple[Http, Http], clock: Clock, lag_budget: float
-    ) -> None:
-        """Read the collector at `url` (`http://host:port`); `http` is for asking and waiting."""
+    def __init__(self, name: str, url: str, http: Http, lag_budget: float) -> None:
+        """Read the collector at `url` (`http://host:port`) through `http`."""
         self._name = name
         self._url = url.rstrip("/")
-        self._http, waiting = http
-        self._clock = clock
+        self._http = http
         self._lag_budget = lag_budget
-        self._waker = _Waker(self._url, waiting)
+        self._waker = _Waker(self._url, http.patient(_WAIT + http.timeout))
 
     @property
     def name(self) -> str:
@@ -66,7 +57,7 @@ class RemoteCollectorSource:
 
     def plant(self, trace_id: str) -> None:
         """Send a span and a log line of trace `trace_id` over OTLP/HTTP."""
-        plant(self._http, self._url, trace_id, self._clock)
+        plant(self._http, self._url, trace_id)
 
     def on_change(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` after each change; return what ends that."""

@@ -8,15 +8,14 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from validator.ports import Clock
 from validator.sources.http import Call, Http
 
 _HEADERS = {"Content-Type": "application/x-protobuf"}
 
 
-def plant(http: Http, endpoint: str, trace_id: str, clock: Clock) -> None:
+def plant(http: Http, endpoint: str, trace_id: str) -> None:
     """Send a span and a log record of `trace_id` to an OTLP/HTTP endpoint."""
-    now = int(clock.now() * 1e9)
+    now = int(http.clock.now() * 1e9)
     service = KeyValue(key="service.name", value=AnyValue(string_value="obs-validator"))
     resource = Resource(attributes=[service])
     trace, span = bytes.fromhex(trace_id), bytes.fromhex(trace_id[:16])

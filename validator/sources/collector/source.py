@@ -71,7 +71,7 @@ class CollectorSource:
 
     def plant(self, trace_id: str) -> None:
         """Send a span and a log record of trace `trace_id` over OTLP/HTTP."""
-        plant(self._http, self._collector.endpoint, trace_id, self._collector.clock)
+        plant(self._http, self._collector.endpoint, trace_id)
 
     def on_change(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` after each change; return what ends that."""
