@@ -42,7 +42,8 @@ def missing_service(case: Case, service: str) -> Finding:
     """Describe a required service that left no span, and whether anything proves that it ran."""
     logs = [line for line in case.evidence.logs if line.service == service]
     ran = proof_of_life(case, service)
-    near = difflib.get_close_matches(service, [name for name in case.present if name], 1, 0.75)
+    strangers = sorted(case.present - {*case.services, ""})
+    near = difflib.get_close_matches(service, strangers, 1)
     seen = [f"spans of {listed(sorted(name or '(unnamed)' for name in case.present))}"]
     seen += [ran or f"neither logs nor metrics of {service} for this job"]
     seen += [f"nearest service with spans: `{near[0]}`"] if near else []
@@ -60,7 +61,7 @@ def missing_service(case: Case, service: str) -> Finding:
 
 
 def _why_silent(case: Case, service: str, logs: list[LogLine], ran: str, near: list[str]) -> str:
-    if near and near[0] not in case.services:
+    if near:
         return f"the service is now called `{near[0]}` (service.name was changed)"
     if any(line.sampled is False for line in logs):
         return (

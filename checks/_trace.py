@@ -141,14 +141,14 @@ def _superseded(
 ) -> frozenset[Key]:
     """Collect the spans of earlier attempts: a retry may hang below the attempt that it repeats."""
     found: set[Key] = set()
-    last_start: dict[str, int] = {}
-    for (_, _, task), tries in attempts.items():
-        last_start[task] = max(last_start.get(task, 0), tries[-1].start)
+    last_start: dict[tuple[str, str], int] = {}
+    for (service, _, task), tries in attempts.items():
+        last_start[service, task] = max(last_start.get((service, task), 0), tries[-1].start)
         stop = frozenset(key_of(other) for other in tries)
         for earlier in tries[:-1]:
             found |= _descendants(children, earlier, stop - {key_of(earlier)})
-    for orphan in orphans:
-        task = task_id(orphan)
-        if task in last_start and orphan.start < last_start[task]:
+    for orphan in orphans:  # a publisher names the task too, but is no part of an attempt
+        began = last_start.get((orphan.service, task_id(orphan)), 0)
+        if orphan.kind is not SpanKind.PRODUCER and orphan.start < began:
             found |= _descendants(children, orphan, frozenset())
     return frozenset(found)
