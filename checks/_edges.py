@@ -76,14 +76,14 @@ def crossings(index: Index) -> Hops:
     causes: dict[Key, tuple[Span, ...]] = {}
     effects: dict[Key, list[Span]] = defaultdict(list)
     for span in index.judged():
-        parent = _effective_parent(index, span)
-        linked = [other for link in span.links if (other := _linked(index, span, link))]
-        found = tuple(dict.fromkeys(([key_of(parent)] if parent else []) + [*map(key_of, linked)]))
-        causes[key_of(span)] = tuple(index.by_key[key] for key in found)
-        for cause in causes[key_of(span)]:
-            effects[key_of(cause)].append(span)
+        parent = _effective_parent(index, span) if span.parent_id else None
+        linked = _linked(index, span) if span.links else ()
+        both = (*linked, parent) if parent is not None and parent not in linked else linked
+        causes[span.trace_id, span.span_id] = both
+        for cause in both:
+            effects[cause.trace_id, cause.span_id].append(span)
             if cause.service != span.service:
-                modes = {PARENT} if parent and key_of(cause) == key_of(parent) else set()
+                modes = {PARENT} if cause is parent else set()
                 modes |= {LINK} if cause in linked else set()
                 by_edge[cause.service, span.service].append(Hop(cause, span, frozenset(modes)))
     return Hops(by_edge=by_edge, causes=causes, effects=effects)
@@ -91,9 +91,9 @@ def crossings(index: Index) -> Hops:
 
 def _effective_parent(index: Index, span: Span) -> Span | None:
     """Return the nearest ancestor that is judged; a cycle among superseded spans has none."""
-    parent = index.by_key.get(parent_key(span)) if span.parent_id else None
+    parent = index.by_key.get((span.trace_id, span.parent_id))
     visited: set[Key] = set()
-    while parent is not None and key_of(parent) in index.superseded:
+    while parent is not None and index.superseded and key_of(parent) in index.superseded:
         if key_of(parent) in visited:
             return None
         visited.add(key_of(parent))
@@ -101,11 +101,10 @@ def _effective_parent(index: Index, span: Span) -> Span | None:
     return parent
 
 
-def _linked(index: Index, span: Span, link: object) -> Span | None:
-    """Return the span that `link` names, if it is among the evidence and not the span itself."""
-    trace_id, span_id = getattr(link, "trace_id", ""), getattr(link, "span_id", "")
-    other = index.by_key.get((trace_id, span_id))
-    return other if other is not None and other is not span else None
+def _linked(index: Index, span: Span) -> tuple[Span, ...]:
+    """Return the spans that `span` links to, as far as they are among the evidence."""
+    named = (index.by_key.get((link.trace_id, link.span_id)) for link in span.links)
+    return tuple({key_of(other): other for other in named if other and other is not span}.values())
 
 
 def reached(hops: Hops, sources: Iterable[Span]) -> set[Key]:

@@ -15,17 +15,18 @@ _MOST_NAMED = 8
 
 def cycles(case: Case) -> tuple[list[Finding], set[Key]]:
     """Find spans that are their own ancestors; nothing that comes can mend it."""
-    state: dict[Key, int] = {}
+    by_key = case.index.by_key
+    walk_of: dict[Key, int] = {}
     findings: list[Finding] = []
     members: set[Key] = set()
-    for span in case.index.spans:
+    for number, span in enumerate(case.index.spans):
         path: list[Span] = []
         step: Span | None = span
-        while step is not None and key_of(step) not in state:
-            state[key_of(step)] = id(span)
+        while step is not None and (key := (step.trace_id, step.span_id)) not in walk_of:
+            walk_of[key] = number
             path.append(step)
-            step = case.index.by_key.get(parent_key(step)) if step.parent_id else None
-        if step is not None and state[key_of(step)] == id(span):
+            step = by_key.get((step.trace_id, step.parent_id)) if step.parent_id else None
+        if step is not None and walk_of[key_of(step)] == number:
             ring = path[path.index(step) :]
             members |= {key_of(member) for member in ring}
             findings.append(_cycle(ring))
@@ -177,8 +178,9 @@ def wrong_hops(case: Case) -> list[Finding]:
 def _leads(case: Case) -> list[tuple[Span, Span, int]]:
     """Return the judged spans that begin before their parents, with by how many nanoseconds."""
     found = []
+    by_key = case.index.by_key
     for span in case.index.judged():
-        parent = case.index.by_key.get(parent_key(span)) if span.parent_id else None
+        parent = by_key.get((span.trace_id, span.parent_id)) if span.parent_id else None
         if parent is not None and span.start < parent.start:
             found.append((span, parent, parent.start - span.start))
     return found
