@@ -110,12 +110,10 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
 
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the file, for editors."""
-    schema = ConfigFile.model_json_schema()
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "obs-validator configuration",
-        **{key: value for key, value in schema.items() if key != "title"},
-    }
+    from validator.config_schema import DIALECT, closed  # noqa: PLC0415 - for `schema` alone
+
+    schema = closed(ConfigFile.model_json_schema())
+    return {"$schema": DIALECT, **schema, "title": "obs-validator configuration"}
 
 
 def _secret_headers(value: Any) -> Iterator[str]:

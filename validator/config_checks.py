@@ -121,10 +121,10 @@ class Checks:
         others = [key for key in item if key not in self.around.kinds and key not in _WORDS]
         for key in others:
             if kinds:
-                self._complain((*at, key), f'unknown key "{key}"{nearest(key, _WORDS)}')
+                self._complain(at, f'unknown key "{key}"{nearest(key, _WORDS)}', key)
             else:
                 known = nearest(key, self.around.kinds)
-                self._complain((*at, key), f'unknown check "{key}"{known}')
+                self._complain(at, f'unknown check "{key}"{known}', key)
         if len(kinds) > 1:
             self._complain(at, f"one check to an item; found {' and '.join(kinds)}")
         elif not kinds and not others:
@@ -134,7 +134,7 @@ class Checks:
     def _item(self, rest: Mapping[str, Any], at: At) -> CheckItem | None:
         """Return what stands beside the parameters, or None after complaining."""
         if not str(rest.get("catches") or "").strip():
-            self._complain((*at, "catches") if "catches" in rest else at, _NO_CATCHES)
+            self._complain(at, _NO_CATCHES, "catches")
             rest = {**rest, "catches": "?"}
         try:
             return CheckItem.model_validate(rest)
@@ -146,7 +146,7 @@ class Checks:
     def _judged(self, kind: str, params: Any, at: At) -> bool:
         """Try the parameters; return whether they can be judged with."""
         if not isinstance(params, dict):
-            self._complain(at, f"{kind}: expected a mapping of parameters, found {shown(params)}")
+            self._complain(at, f"expected a mapping of parameters, found {shown(params)}")
             return False
         if not self._templates(params, at):
             return False
@@ -157,12 +157,12 @@ class Checks:
             self.problems += config_errors.problems(error, check.params, self.around.document, at)
             return False
         except ConfigError as error:
-            self._complain(at, f"{kind}: {error}")
+            self._complain(at, str(error))
             return False
         try:
             check.evaluate(example, EMPTY)
         except Exception as error:  # noqa: BLE001 - whatever it is, it would come again in a run
-            self._complain(at, f"{kind}: cannot be judged: {type(error).__name__}: {error}")
+            self._complain(at, f"cannot be judged: {type(error).__name__}: {error}")
             return False
         return True
 
@@ -179,9 +179,10 @@ class Checks:
                 self._complain(place, f"is not a template: {error}")
         return len(self.problems) == before
 
-    def _complain(self, at: At, message: str) -> None:
-        """Keep a problem."""
-        self.problems.append(Problem(self.around.document.line(at), message))
+    def _complain(self, at: At, message: str, key: str = "") -> None:
+        """Keep a problem of what stands at `at`; its line is that of `key` there, if it is."""
+        line = self.around.document.line((*at, key) if key else at)
+        self.problems.append(Problem(line, config_errors.dotted(at) + message))
 
 
 def _free(kind: str, taken: set[str]) -> str:

@@ -87,11 +87,11 @@ def _message(detail: ErrorDetails, schema: Schema, document: Document, at: At) -
     kind = detail["type"]
     if kind == "extra_forbidden":
         known = nearest(str(at[-1]), known_keys(schema, detail["loc"][:-1]))
-        return f'{_dotted(at[:-1])}unknown key "{at[-1]}"{known or "; no keys are known here"}'
+        return f'{dotted(at[:-1])}unknown key "{at[-1]}"{known or "; no keys are known here"}'
     if kind == "missing":
-        return f'{_dotted(at[:-1])}the key "{at[-1]}" is missing'
+        return f'{dotted(at[:-1])}the key "{at[-1]}" is missing'
     value = _inside(document.value, at)
-    return _dotted(at) + _of_value(detail, value, "" if "headers" in at else shown(value))
+    return dotted(at) + _of_value(detail, value, "" if "headers" in at else shown(value))
 
 
 def _of_value(detail: ErrorDetails, value: Any, what: str) -> str:
@@ -107,7 +107,7 @@ def _of_value(detail: ErrorDetails, value: Any, what: str) -> str:
         return f"expected {_EXPECTED[_TYPES[kind]]}{found}"
     if kind in ("too_short", "string_too_short") and context.get("min_length") == 1:
         return "must not be empty"
-    message = str(context["error"]) if kind == "value_error" else _lower(detail["msg"])
+    message = str(context["error"]) if kind == "value_error" else _plainly(detail["msg"])
     return message + _unless_container(value, found)
 
 
@@ -126,15 +126,18 @@ def _unless_container(value: Any, found: str) -> str:
     return "" if isinstance(value, dict | list) and value else found
 
 
-def _dotted(at: At) -> str:
+def dotted(at: At) -> str:
     """Return a place as it is written in messages, with what parts it from them."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).lstrip(
         "."
     ) + (": " if at else "")
 
 
-def _lower(message: str) -> str:
-    """Begin a message in lower case."""
+def _plainly(message: str) -> str:
+    """Return pydantic's message as ours are worded."""
+    for theirs in ("Input should ", "String should ", "Value should "):
+        if message.startswith(theirs):
+            return f"must {message.removeprefix(theirs)}"
     return message[:1].lower() + message[1:]
 
 

@@ -57,6 +57,18 @@ def _variant(name: str, item: Mapping[str, Any], *, optional: bool) -> dict[str,
     }
 
 
+def closed(schema: Any) -> Any:
+    """Return the schema such that keys of a mapping that fit no pattern are refused."""
+    if isinstance(schema, list):
+        return [closed(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    done = {key: closed(value) for key, value in schema.items()}
+    if "patternProperties" in schema:
+        done.setdefault("additionalProperties", False)
+    return done
+
+
 def loosened(schema: Any) -> Any:
     """Return the schema such that a template may stand where a value does.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from validator.config_errors import dotted
 from validator.config_targets import Request, TargetSettings
 from validator.templates import RUN_NAMES, TemplateError, names, texts, unknown
 from validator.yamlfile import At, Document, Problem, nearest
@@ -23,7 +24,7 @@ def problems_of_target(target: TargetSettings, document: Document, at: At) -> It
             if isinstance(used, Problem):
                 yield used
             elif "job.id" in used:
-                yield Problem(document.line(inner), f"{_last(inner)}{LATER}")
+                yield Problem(document.line(inner), f"{dotted(inner)}{LATER}")
             else:
                 yield from _unknown(document, inner, used)
     for place, value in _later(target):
@@ -94,17 +95,11 @@ def _used(document: Document, at: At, value: Any) -> Iterator[tuple[At, tuple[st
             yield inner, names(text)
         except TemplateError as error:
             shown = "is not a template" if "headers" in inner else f"is not a template: {error}"
-            yield inner, Problem(document.line(inner), f"{_last(inner)}{shown}")
+            yield inner, Problem(document.line(inner), f"{dotted(inner)}{shown}")
 
 
 def _unknown(document: Document, at: At, used: tuple[str, ...]) -> Iterator[Problem]:
     """Yield a problem for each name that means nothing."""
     for name in unknown(used, None):
         known = nearest(name, RUN_NAMES | {"job.id"})
-        yield Problem(document.line(at), f'{_last(at)}the template names "{name}"{known}')
-
-
-def _last(at: At) -> str:
-    """Return the key that a message is about."""
-    keys = [part for part in at if isinstance(part, str)]
-    return f"{keys[-1]}: " if keys else ""
+        yield Problem(document.line(at), f'{dotted(at)}the template names "{name}"{known}')

@@ -80,7 +80,7 @@ def check_jmespath(text: str) -> str:
     try:
         jmespath.compile(text)
     except JMESPathError as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].rstrip(":")
         raise ValueError(f"is not a JMESPath expression: {reason}") from error
     return text
 

@@ -164,13 +164,13 @@ def _of_job(
         line = document.line(("job", "id"))
         problems.append(Problem(line, "job.id: is what the target answers; name this otherwise"))
     for at, text in texts(job, ("job",)):
-        line = document.line(at)
+        line, place = document.line(at), config_errors.dotted(at)
         try:
             for name in unknown(names(text), frozenset()):
                 near = nearest(name, RUN_NAMES)
-                problems.append(Problem(line, f'the template names "{name}"{near}'))
+                problems.append(Problem(line, f'{place}the template names "{name}"{near}'))
         except ConfigError as error:
-            problems.append(Problem(line, f"is not a template: {error}"))
+            problems.append(Problem(line, f"{place}is not a template: {error}"))
     for name in sorted(wanted_of_job(target) if target else ()):
         key = name.removeprefix("job.").partition(".")[0]
         if key not in job:

@@ -158,12 +158,9 @@ def bind(spec: CheckSpec, job: Job, kind: CheckKind) -> Params:
 
 def unknown(used: Iterable[str], job_names: frozenset[str] | None) -> list[str]:
     """Return the names among `used` that mean nothing; `job_names` None: any `job.*` is known."""
+    inside = ("job.",) if job_names is None else tuple(f"{name}." for name in job_names)
     known = RUN_NAMES | (job_names or frozenset())
-    return [
-        name
-        for name in used
-        if name not in known and not (job_names is None and name.startswith("job."))
-    ]
+    return [name for name in used if name not in known and not name.startswith(inside)]
 
 
 def _text(text: str, known: Context) -> Any:

@@ -139,6 +139,9 @@ for _tag, _pattern, _first in (
     )
 
 
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 class _TooMuchError(Exception):
     """A document that is too large or too deep once its aliases are followed."""
 
@@ -163,6 +166,8 @@ class _Building:
         if self.nodes > MAX_NODES or len(at) > MAX_DEPTH:
             raise _TooMuchError(line, "has too many or too deeply nested values (aliases count)")
         self.lines.setdefault(at, line)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+            self._complain(line, f"the tag {node.tag} is not supported")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at)
         if isinstance(node, yaml.SequenceNode):
@@ -211,7 +216,8 @@ class _Building:
             return int(text)
         if kind == "float":
             return _number(text)
-        self._complain(line, f"the tag or number {node.tag} {text[:40]!r} is not supported")
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        self._complain(line, f"{tag} {text[:40]!r} is not supported")
         return None
 
     def _complain(self, line: int, message: str) -> None:
@@ -234,6 +240,8 @@ def _syntax(error: yaml.MarkedYAMLError) -> Problem:
         return Problem(line, "a tab where spaces belong; YAML is indented with spaces alone")
     if "expected a single document" in (error.context or ""):
         return Problem(line, "a second document (---) begins here; a file holds one")
+    if "end of stream" in problem and error.context_mark:
+        line = error.context_mark.line + 1
     context = f" {error.context}" if error.context else ""
     return Problem(line, f"is not YAML: {problem}{context}; is a quote, colon or indent missing?")
 
