@@ -25,7 +25,7 @@ def http(name: str, bounds: Bounds | None = None) -> Http:
     return Http(name, make_session(), SystemClock(), bounds or Bounds(timeout=5.0))
 
 
-def ask(  # noqa: PLR0913 - a question has so many parts
+def ask(
     *trace_ids: str,
     job_id: str = "",
     keys: tuple[str, ...] = ("job.id",),

@@ -23,21 +23,22 @@ NOW = 1_800_000_000 * SECOND
 
 def any_value(value: AttributeValue) -> AnyValue:
     """Return a value as OTLP has it."""
-    if value is None:
-        return AnyValue()
+    shown = AnyValue()
     if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, str):
-        return AnyValue(string_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    if isinstance(value, bytes):
-        return AnyValue(bytes_value=value)
-    if isinstance(value, tuple):
-        return AnyValue(array_value=ArrayValue(values=[any_value(v) for v in value]))
-    return AnyValue(kvlist_value=KeyValueList(values=pairs(value)))
+        shown.bool_value = value
+    elif isinstance(value, str):
+        shown.string_value = value
+    elif isinstance(value, int):
+        shown.int_value = value
+    elif isinstance(value, float):
+        shown.double_value = value
+    elif isinstance(value, bytes):
+        shown.bytes_value = value
+    elif isinstance(value, tuple):
+        shown.array_value.CopyFrom(ArrayValue(values=[any_value(v) for v in value]))
+    elif value is not None:
+        shown.kvlist_value.CopyFrom(KeyValueList(values=pairs(value)))
+    return shown
 
 
 def pairs(attributes: Mapping[str, AttributeValue]) -> list[KeyValue]:

@@ -191,7 +191,11 @@ class Http:
             except urllib3.exceptions.DecodeError as exc:
                 detail = f"the answer of {where} cannot be decompressed"
                 raise self.error(SourceFailure.NONSENSE, detail) from exc
+            except urllib3.exceptions.ReadTimeoutError:
+                late.set()
             except (urllib3.exceptions.HTTPError, OSError) as exc:
+                if self._closed:
+                    raise self.error(SourceFailure.CONNECT, "the source was closed") from exc
                 if not late.is_set():
                     detail = f"the answer of {where} broke off after {len(body)} bytes"
                     raise self.error(SourceFailure.PARTIAL, detail) from exc

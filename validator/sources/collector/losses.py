@@ -59,20 +59,21 @@ class Losses:
 
     def told(self, signal: str, owners: Iterable[bytes | Mark], since: float) -> list[str]:
         """Return what was lost of `owners` that had come after `since`, a line each."""
+        what = {"traces": "spans", "logs": "log records"}[signal]
         lines = []
         for owner in owners:
             loss = self._known.get((signal, owner))
             if loss is not None and loss.received >= since:
-                lines.append(f"{loss.count} {signal} of {_named(owner)} were {loss.why}")
+                lines.append(f"{what} of {_named(owner)} were {loss.why}: {loss.count}")
         if self._forgotten >= since:
             lines.append(
-                f"so many {signal} were evicted that it is no longer known whose: "
+                f"so many {what} were evicted that it is no longer known whose: "
                 "give the collector more room, or ask sooner"
             )
         count, received, why = self._refused.get(signal, (0, float("-inf"), ""))
         if received >= since:
             lines.append(
-                f"the collector refused a whole request of {signal} that came after the job began "
+                f"the collector refused a whole request of {what} that came after the job began "
                 f"(the last of {count}: {why}), which may have held some of this job"
             )
         return lines

@@ -225,7 +225,7 @@ def question_params(question: Question) -> QuestionParams:
     """Return a question as the read API's query parameters."""
     params = [("trace_id", trace_id) for trace_id in sorted(question.trace_ids)]
     params.extend(("job_id_key", key) for key in question.job_id_keys)
-    params.append(("job_id", question.job_id))
+    params.append(("job_id", question.job_id if question.job_id_keys else ""))
     params.append(("control", question.control))
     params.append(("since", repr(question.since)))
     params.append(("until", repr(question.until)))
