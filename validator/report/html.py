@@ -21,7 +21,7 @@ from validator.report.axis import axis_of
 from validator.report.note import Note, headline, notes, remarks
 from validator.report.summary import counts, exit_code, outcome, sentence
 from validator.report.text import duration, moment, plain
-from validator.report.waterfall import Waterfall, waterfall
+from validator.report.waterfall import Waterfall, colours_of, waterfall
 
 MOST_LOGS: Final = 500
 """So many log lines of a run are shown."""
@@ -58,6 +58,7 @@ class Page:
 
     number: int
     title: str
+    run_id: str
     target: str
     outcome: Status
     facts: tuple[tuple[str, str], ...]
@@ -75,24 +76,29 @@ def render(runs: Sequence[Run]) -> str:
     """Return the whole file."""
     style = (_HERE / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    colours = colours_of(runs)
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     return environment.get_template("report.html.j2").render(
         style=Markup(style),  # noqa: S704 - our own file; escaped, its hash would not fit
         digest=digest,
-        pages=[_page(number, run, alone=len(runs) == 1) for number, run in enumerate(runs, 1)],
+        pages=[
+            _page(number, run, waterfall(run, colours), alone=len(runs) == 1)
+            for number, run in enumerate(runs, start=1)
+        ],
         sentence=sentence(runs),
         outcome={0: Status.PASS, 1: Status.FAIL}.get(exit_code(runs), Status.INCONCLUSIVE),
         counts=[(status, number) for status, number in counts(runs).items() if number],
     )
 
 
-def _page(number: int, run: Run, *, alone: bool) -> Page:
+def _page(number: int, run: Run, drawing: Waterfall, *, alone: bool) -> Page:
     """Prepare one run."""
     evidence = run.evidence
     logs = sorted(evidence.logs, key=lambda line: line.time)
@@ -100,6 +106,7 @@ def _page(number: int, run: Run, *, alone: bool) -> Page:
     return Page(
         number=number,
         title=plain(run.suite, 80),
+        run_id=plain(run.id, 80),
         target=plain(run.target, 80),
         outcome=came_to,
         facts=_facts(run),
@@ -109,7 +116,7 @@ def _page(number: int, run: Run, *, alone: bool) -> Page:
         cards=_cards(run),
         remarks=tuple(remarks(run)),
         sources=_sources(run),
-        waterfall=waterfall(run),
+        waterfall=drawing,
         logs=tuple(_line(line, axis_of(evidence).start) for line in logs[:MOST_LOGS]),
         hidden_logs=max(len(logs) - MOST_LOGS, 0),
         open=alone or came_to is not Status.PASS,
@@ -123,7 +130,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     facts = (
         ("Run", plain(run.id, 200)),
         ("Job", plain(job.id, 200) or "none"),
-        ("State of the job", f"{state}: {plain(job.detail)}" if job.detail else state),
+        ("Job state", f"{state}: {plain(job.detail)}" if job.detail else state),
         ("Started", moment(run.started)),
         ("Took", duration(run.finished - run.started)),
         ("Ring", str(run.ring)),

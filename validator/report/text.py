@@ -25,19 +25,15 @@ _STEERING = re.compile(
 
 
 def plain(text: str, limit: int = LIMIT) -> str:
-    """Return `text` on one line, without anything that steers, of at most `limit` characters.
+    r"""Return `text` on one line, without anything that steers, of at most `limit` characters.
 
-    Line breaks and tabs become spaces, an escape its picture `␛`, other control characters,
-    marks of direction and invisible ones `\N{REPLACEMENT CHARACTER}`.
+    Line breaks and tabs become spaces; control characters, marks of direction and invisible ones
+    become the replacement character `\ufffd`.
     """
     head = text[: limit + 1]  # what is cut off need not be looked at
-    head = _STEERING.sub(_picture, _SPACE.sub(" ", head))
-    return head if len(head) <= limit else f"{head[: limit - 1]}…"
-
-
-def _picture(match: re.Match[str]) -> str:
-    """Return what stands for a character that is not shown."""
-    return "␛" if match[0] in "\x1b\x9b" else "\N{REPLACEMENT CHARACTER}"
+    head = _STEERING.sub("\ufffd", _SPACE.sub(" ", head))
+    whole = len(head) <= limit and len(text) <= limit + 1
+    return head if whole else f"{head[: limit - 1]}…"
 
 
 def value_text(value: AttributeValue, limit: int = LIMIT) -> str:
@@ -59,15 +55,20 @@ def _readable(value: AttributeValue) -> object:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in a unit that fits it: `450 µs`, `41 ms`, `1.62 s`, `2 min 5 s`."""
+    """Return a duration in a unit that fits it: `450 µs`, `41 ms`, `1.62 s`, `2 min 5 s`, `3 d`."""
     size = abs(seconds)
+    if size < 1e-9:
+        return "0 s"
     if size < 0.001:
         return f"{seconds * 1e6:.0f} µs"
     if size < 1:
         return f"{seconds * 1e3:.0f} ms"
     if size < 60:
         return f"{seconds:.2f}".rstrip("0").rstrip(".") + " s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if size < 7200:
+        minutes, rest = divmod(round(size), 60)
+        return f"{'-' if seconds < 0 else ''}{minutes} min {rest} s"
+    return f"{seconds / 3600:.1f} h" if size < 172_800 else f"{seconds / 86_400:.0f} d"
 
 
 def moment(seconds: float) -> str:

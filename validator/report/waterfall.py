@@ -77,12 +77,17 @@ class _Drawing:
     sent_parent: str
 
 
-def waterfall(run: Run) -> Waterfall:
+def colours_of(runs: Sequence[Run]) -> dict[str, int]:
+    """Return a colour for each service, the same in every run."""
+    services = {span.service for run in runs for span in run.evidence.spans}
+    return {service: number % _COLOURS for number, service in enumerate(sorted(services))}
+
+
+def waterfall(run: Run, colours: Mapping[str, int]) -> Waterfall:
     """Lay out a run's spans."""
     job = run.evidence.job
     trees = forest(run.evidence.spans)
-    services = sorted({node.span.service for nodes in trees.values() for node in nodes})
-    colours = {service: number % _COLOURS for number, service in enumerate(services)}
+    services = sorted({span.service for span in run.evidence.spans})
     axis = axis_of(run.evidence)
     drawing = _Drawing(axis, colours, marks_of(run), job.sent_parent)
     via = {trace.trace_id: trace.via for trace in job.traces}
@@ -140,16 +145,14 @@ def _row(node: Node, drawing: _Drawing) -> Row:
         width=width,
         marks=drawing.marks.get(span.span_id, ()),
         remarks=tuple(_remarks(node, drawing)),
-        facts=tuple(_facts(span)),
+        facts=tuple(_facts(span, drawing.sent_parent)),
     )
 
 
 def _remarks(node: Node, drawing: _Drawing) -> Iterator[str]:
     """Say what is odd about a span's place or times."""
     axis = drawing.axis
-    if node.orphan and node.span.parent_id == drawing.sent_parent:
-        yield "its parent is the validator's own, which nobody exports"
-    elif node.orphan:
+    if node.orphan and node.span.parent_id != drawing.sent_parent:
         yield f"its parent {plain(node.span.parent_id, 40)} is not in this trace"
     if node.cycle:
         yield "its parents form a cycle"
@@ -157,10 +160,11 @@ def _remarks(node: Node, drawing: _Drawing) -> Iterator[str]:
         yield "its times are off this axis"
 
 
-def _facts(span: Span) -> Iterator[tuple[str, str]]:
+def _facts(span: Span, sent_parent: str) -> Iterator[tuple[str, str]]:
     """List what is known of a span."""
     yield "span id", plain(span.span_id, 40)
-    yield "parent id", plain(span.parent_id, 40) or "none"
+    sent = " (the validator's own, which nobody exports)" if span.parent_id == sent_parent else ""
+    yield "parent id", f"{plain(span.parent_id, 40)}{sent}" if span.parent_id else "none"
     yield "instance", plain(span.instance, 200)
     yield "kind", span.kind.value
     yield "status", f"{span.status.value} {plain(span.status_message)}".strip()
