@@ -58,6 +58,8 @@ def main_of(name: str) -> Callable[[socket.socket | None], int]:
             ws="none",
             lifespan="on",
             timeout_graceful_shutdown=2,
+            # A request with a large body leaves its context to those that follow on its connection.
+            reset_contextvars=True,
         )
         uvicorn.Server(config).run(sockets=None if listener is None else [listener])
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -57,7 +58,7 @@ def test_neighbours_overlap_by_whole_sentences_within_the_limit() -> None:
     document = _document(2_000)
     limits = chunks.Limits(tokens=150, overlap=40)
     found = chunks.split(document, _COUNTER, limits)
-    for left, right in zip(found, found[1:], strict=False):
+    for left, right in pairwise(found):
         begin = document.index(right.text)
         shared = document[begin : document.index(left.text) + len(left.text)]
         assert shared.endswith(".")
