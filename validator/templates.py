@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RUN_NAMES = frozenset({"run.id", "run.nonce", "run.corpus", "trace.id"})
 """What templates may name besides `job.*`."""
 
+_IDS = RUN_NAMES | {"job.id"}
 _ROOTS = ("job", "run", "trace")
 _LONE = re.compile(r"\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*", re.DOTALL)
 
@@ -51,14 +52,14 @@ class UnboundTemplate(ValidatorError):  # noqa: N818 - not an error: something i
 def context(values: Mapping[str, Any]) -> Context:
     """Return the context of names such as `run.id`; a name without a root is one of the job's.
 
-    Names that are unknown (None or empty) are left out, so that nothing is rendered as nothing.
+    What is None is left out, and an id that is empty: nothing is to be looked for by no id.
     """
     found: dict[str, dict[str, Any]] = {root: {} for root in _ROOTS}
     for name, value in values.items():
         root, dot, rest = name.partition(".")
         if not dot and root in _ROOTS and isinstance(value, Mapping):
-            found[root] |= {key: inner for key, inner in value.items() if inner not in (None, "")}
-        elif value not in (None, ""):
+            found[root] |= {key: inner for key, inner in value.items() if inner is not None}
+        elif value is not None and (value != "" or name not in _IDS):
             home, key = (root, rest) if dot and root in _ROOTS else ("job", name)
             found[home][key] = value
     return found
