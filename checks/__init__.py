@@ -10,9 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from checks import connected_trace
+from checks import connected_trace, job_outcome, span_attributes, span_outcome, version
 from checks._params import Params
 from checks.connected_trace import ConnectedTraceParams
+from checks.job_outcome import JobOutcomeParams
+from checks.span_attributes import SpanAttributesParams
+from checks.span_outcome import SpanOutcomeParams
+from checks.version import VersionParams
 from validator.model import Evidence, Signal, Verdict
 
 Evaluate = Callable[[Any, Evidence], Verdict]
@@ -30,5 +34,9 @@ class CheckKind:
 
 CHECKS: Mapping[str, CheckKind] = {
     "connected_trace": CheckKind(ConnectedTraceParams, connected_trace.evaluate, (Signal.TRACES,)),
+    "job_outcome": CheckKind(JobOutcomeParams, job_outcome.evaluate, (Signal.JOB,)),
+    "span_attributes": CheckKind(SpanAttributesParams, span_attributes.evaluate, (Signal.TRACES,)),
+    "span_outcome": CheckKind(SpanOutcomeParams, span_outcome.evaluate, (Signal.TRACES,)),
+    "version": CheckKind(VersionParams, version.evaluate, (Signal.TRACES,)),
 }
 """Every kind by its name in a suite. Literal: importing must have no side effects."""

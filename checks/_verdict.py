@@ -10,6 +10,7 @@ from validator.model import (
     CoverageState,
     Evidence,
     Finding,
+    JobState,
     Signal,
     Status,
     Verdict,
@@ -37,7 +38,9 @@ class Examined:
 
     `count` is how many pieces of evidence it looked at, `summary` what a pass says, `notes` what
     is worth knowing though it decides nothing. `exists` is True when the check asks only that at
-    least one exists, and one does: only then a pass needs no complete evidence.
+    least one exists, and one does: only then a pass needs no complete evidence. `doubts` are why
+    complete evidence can still not be judged (there is no before, an expression breaks): without
+    findings they make the verdict inconclusive.
     """
 
     kind: str
@@ -47,14 +50,26 @@ class Examined:
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     exists: bool = False
+    doubts: tuple[Finding, ...] = ()
 
 
 def worst(evidence: Evidence, signals: Sequence[Signal]) -> Coverage:
     """Return the least trustworthy coverage among `signals`."""
     return min(
-        (evidence.covered(signal) for signal in signals),
+        (_covered(evidence, signal) for signal in signals),
         key=lambda coverage: _WORST_FIRST.index(coverage.state),
     )
+
+
+def _covered(evidence: Evidence, signal: Signal) -> Coverage:
+    """Return the signal's coverage; what the target says of its job is complete once it ended."""
+    if signal is not Signal.JOB:
+        return evidence.covered(signal)
+    job = evidence.job
+    over = job.state in (JobState.REFUSED, JobState.TIMED_OUT, JobState.NOT_SUBMITTED)
+    if job.ended is None and not over:
+        return Coverage(CoverageState.OPEN, "the job has not ended", (job.target,))
+    return Coverage(CoverageState.SETTLED, "the job is over", (job.target,))
 
 
 def decide(evidence: Evidence, examined: Examined) -> Verdict:
@@ -62,9 +77,8 @@ def decide(evidence: Evidence, examined: Examined) -> Verdict:
 
     A final finding fails at once. Any other finding fails when the evidence is complete, waits
     while more may come, and is inconclusive where completeness cannot be had. Without findings
-    the check passes by the same rule, or at once if that something exists is all it asks.
-
-    >>> # doctest would need an Evidence; see tests/checks/test_verdict.py
+    and doubts the check passes by the same rule, or at once if that something exists is all it
+    asks.
     """
     coverage = worst(evidence, examined.signals)
     status, code, summary = _outcome(examined, coverage)
@@ -74,7 +88,7 @@ def decide(evidence: Evidence, examined: Examined) -> Verdict:
         status=status,
         code=code,
         summary=summary,
-        findings=examined.findings,
+        findings=(*examined.findings, *examined.doubts),
         notes=examined.notes,
         examined=examined.count,
         signals=examined.signals,
@@ -89,7 +103,9 @@ def _outcome(examined: Examined, coverage: Coverage) -> tuple[Status, str, str]:
         first = next((finding for finding in findings if finding.final), findings[0])
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
         return Status.FAIL, first.code, first.summary + more
-    if not findings and (coverage.state.complete or examined.exists):
+    if coverage.state.complete and examined.doubts:
+        return Status.INCONCLUSIVE, examined.doubts[0].code, examined.doubts[0].summary
+    if not findings and not examined.doubts and (coverage.state.complete or examined.exists):
         return Status.PASS, "ok", examined.summary
     if coverage.state is CoverageState.OPEN:
         return Status.PENDING, "pending", coverage.reason

@@ -175,7 +175,6 @@ def existing_job(**fields: Any) -> Job:
         "sent_parent": "",
         "existing": True,
         "submitted": None,
-        "ended": None,
     }
     return job(**{**other, **fields})
 
