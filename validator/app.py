@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -47,10 +47,15 @@ class Existing:
 
 @dataclass(slots=True)
 class App:
-    """What one command works with; a context manager that starts and stops the sources."""
+    """What one command works with; a context manager that starts and stops the sources.
+
+    `collectors` are built-in collectors that run already, by the name of their source; they are
+    read, and left running.
+    """
 
     settings: Settings
     clock: Clock = field(default_factory=SystemClock)
+    collectors: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     _closing: list[Callable[[], None]] = field(default_factory=list)
     _executors: set[ThreadExecutor] = field(default_factory=set)
@@ -109,6 +114,8 @@ class App:
         from validator.sources.collector.server import Collector, Listen  # noqa: PLC0415
         from validator.sources.collector.source import CollectorSource  # noqa: PLC0415
 
+        if name in self.collectors:
+            return CollectorSource(name, self.collectors[name], http, settings.lag_budget)
         keys = {key for target in self.settings.targets.values() for key in target.job_id_keys}
         host, port = _host_port(settings.http or "127.0.0.1:0")
         grpc = _host_port(settings.grpc)[1] if settings.grpc else None
@@ -176,7 +183,7 @@ class App:
             mark=mark,
             metrics=wanted_metrics(suite),
             patience=PATIENCE,
-            existing=existing and existing_job(suite, existing, mark.run_id),
+            existing=existing_job(suite, existing, mark.run_id) if existing else None,
         )
 
     def _target(self, name: str, settings: TargetSettings, existing: Existing | None) -> Target:

@@ -24,7 +24,7 @@ _SUFFIXES = {
 }
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType[float]):
     """A duration with its unit: `30s`, `500ms`, `2m`."""
 
     name = "duration"
@@ -41,7 +41,7 @@ class Seconds(click.ParamType):
         return float(match[1]) * _UNITS[match[2]]
 
 
-class Output(click.ParamType):
+class Output(click.ParamType[tuple[str, Path]]):
     """A file for a report; its suffix, or a `FORMAT:` before it, says in which format."""
 
     name = "[format:]file"

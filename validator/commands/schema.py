@@ -26,7 +26,7 @@ def schema(what: str) -> None:
 
         found = suite_schema(CHECKS)
     else:
-        from validator.report.json_report import report_schema  # noqa: PLC0415
+        from validator.report.schema import report_schema  # noqa: PLC0415
 
         found = report_schema()
     click.echo(json.dumps(found, indent=2, sort_keys=True))

@@ -1,0 +1,49 @@
+# Each target sets up what it needs; the first one on a fresh clone makes .venv and installs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+# A marker that is older than the lock means that what is installed may be as well.
+$(READY): requirements.lock pyproject.toml
+	@scripts/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+setup: $(READY) ## make .venv and install what requirements.lock names
+
+demo: $(READY) ## a good run on a real pipeline, then every break of its instrumentation caught
+	@$(BIN)/obs-validator demo
+
+test: $(READY) system ## all tests
+	@scripts/test.sh
+
+check: $(READY) ## ruff, mypy, import-linter: what a change is held to
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: $(READY) ## figures, each with how it was measured
+	@$(BIN)/python -m bench
+
+requirements: $(READY) ## the rows of the specification that no passing test proves
+	@$(BIN)/python -m scripts.requirements
+
+system: # what Debian has to offer the tests; without root it is said what is left out
+	@scripts/system.sh
+
+lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-emit-index-url \
+	  --python-version 3.11 --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove what the targets made
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .reports
+
+.PHONY: help setup demo test check bench requirements system lock clean
