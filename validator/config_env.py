@@ -23,7 +23,7 @@ _REFERENCE = re.compile(
 _PLAIN = re.compile(
     r"[-+.0-9]+(ms|s|m|h)?|true|false|[A-Za-z0-9.-]+:[0-9]{1,5}|localhost", re.IGNORECASE
 )
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|AUTH|CREDENTIAL|COOKIE", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|AUTH|CREDENTIAL|COOKIE|HOOK|DSN", re.IGNORECASE)
 _SHORTEST = 4
 """Blanking out shorter values would tear words apart, and such a value is no secret."""
 

@@ -141,6 +141,31 @@ def test_a_secret_that_is_written_out_is_redacted_too(tmp_path: Path) -> None:
     assert settings.redact("http://me:pass@host/x") == "http://[redacted]@host/x"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("HOOK_URL", "https://hooks.example/services/T0/B0", True),
+        ("DATABASE", "postgres://me:pw@db/x", True),
+        ("WORD", "correct horse", True),
+        ("LINK", "http://[broken", True),
+        ("API_TOKEN", "12345678", True),
+        ("SITE", "http://127.0.0.1:80/a", False),
+        ("COUNT", "12345678", False),
+        ("WAIT", "1000ms", False),
+        ("HOST", "db.internal:5432", False),
+        ("API_TOKEN", "abc", False),
+    ],
+)
+def test_what_comes_from_the_environment_is_secret_unless_it_plainly_is_not(
+    tmp_path: Path, name: str, value: str, secret: bool
+) -> None:
+    """A forgotten name leaks no key, and addresses stay readable."""
+    path = tmp_path / "c.yaml"
+    path.write_text(SMALL % f', text: "${{{name}}}"')
+    settings = load_settings(path, {name: value})
+    assert settings.redact(f"<{value}>") == ("<[redacted]>" if secret else f"<{value}>")
+
+
 def test_errors_hold_no_secret(tmp_path: Path) -> None:
     """A value of the environment that does not fit is named, not shown."""
     text = FULL.replace("job_id: job_id", 'job_id: "${PIPELINE_VALIDATOR_KEY}["')
