@@ -136,7 +136,7 @@ def test_grpc_garbage_is_an_invalid_argument(rig: Rig) -> None:
 
 
 def test_grpc_messages_may_be_large_but_not_too_large(make_rig: RigMaker) -> None:
-    """The default limit of gRPC, 4 MiB, is raised; beyond ours it is RESOURCE_EXHAUSTED, also gzipped."""
+    """More than the 4 MiB of gRPC are taken; beyond our limit it is RESOURCE_EXHAUSTED."""
     rig = make_rig(Limits(body=16 << 20))
     large = encode.traces([Row(TRACE, attributes={"text": "x" * (8 << 20)})]).SerializeToString()
     _export(rig)(large, timeout=20)
