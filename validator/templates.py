@@ -246,6 +246,7 @@ def _names(text: str) -> tuple[str, ...]:
 
     try:
         tree = _environment(url=False).parse(text)
+        _compiled(text, url=False)  # knows the filters
     except TemplateSyntaxError as error:
         raise TemplateError(f"{text}: {error.message}") from error
     accesses: list[nodes.Getattr | nodes.Getitem] = [

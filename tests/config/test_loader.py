@@ -102,6 +102,8 @@ def test_a_glob_that_finds_nothing_is_an_error(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r'^suites: no file is found by "x.yaml" in '):
         load_suites(settings, KINDS, ["x.yaml"])
+    with pytest.raises(ConfigError, match=r'^suites: "" is not a glob'):
+        load_suites(settings, KINDS, [""])
 
 
 def test_the_errors_of_all_files_are_told_at_once(tmp_path: Path) -> None:

@@ -268,6 +268,31 @@ def test_nothing_is_deleted_for_a_job_without_an_id(tmp_path: Path) -> None:
     assert server.seen == []
 
 
+def test_a_job_id_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """A template for the id may name what the suite's job does not have."""
+    with serving(Say(204, b"")) as server:
+        made = world(tmp_path, f'url: "{server.url}/x"\njob_id: "{{{{ job.key }}}}"')
+        with pytest.raises(SubmitError, match=r"answered 204 with no job id: job.key is not known"):
+            made.submitter.submit(mark())
+
+
+def test_a_job_that_cannot_be_followed_is_unknown(tmp_path: Path) -> None:
+    """Without `follow`, whoever asks all the same learns that nobody can be asked."""
+    made = world(tmp_path, 'url: "http://127.0.0.1:1"\njob_id: id')
+    assert made.submitter.follow(mark(), "j").state is JobState.UNKNOWN
+    assert made.submitter.poll_interval == 0.1
+    made.submitter.clean_up(mark(), "j")
+    made.submitter.close()
+
+
+def test_a_path_that_does_not_fit_the_answer_finds_nothing(tmp_path: Path) -> None:
+    """A JMESPath function that meets another type is no stack trace."""
+    with serving(Say(200, b'{"id": 7}')) as server:
+        made = world(tmp_path, f'url: "{server.url}"\njob_id: "join(id, id)"')
+        with pytest.raises(SubmitError, match="finds nothing in an answer with the keys id"):
+            made.submitter.submit(mark())
+
+
 def test_a_target_without_submit_cannot_submit(tmp_path: Path) -> None:
     """The message says what such a target is good for."""
     path = tmp_path / "c.yaml"
