@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from checks._case import Case
 from checks._edges import Edge, services_between
-from checks._trace import Key, key_of
+from checks._trace import Key, key_of, parent_key
 from checks._words import duration, job_query, listed, named, names_job, short, trace_query
 from validator.model import Finding, LogLine, Phase, Span, SpanKind
 
@@ -111,7 +111,7 @@ def missing_edge(case: Case, edge: Edge) -> tuple[Finding, set[Key]]:
     firsts = _detached(case, edge.target, spans)
     if not firsts:
         return _unjoined(case, edge), set()
-    first = firsts[0]
+    first = _beginning(case, firsts[0])
     last = _last_before(case, edge.source, first, spans)
     explained = {
         key_of(span) for span in firsts if (span.name, span.kind) == (first.name, first.kind)
@@ -150,6 +150,17 @@ def _detached(case: Case, service: str, spans: Iterable[Span]) -> list[Span]:
         and not case.hops.causes[key_of(span)]
         and not (sent and span.parent_id == sent)
     ]
+
+
+def _beginning(case: Case, span: Span) -> Span:
+    """Return the earliest attempt above a detached span: what was lost, was lost before it."""
+    top, visited = span, {key_of(span)}
+    while top.parent_id and (parent := case.index.by_key.get(parent_key(top))):
+        if key_of(parent) in visited:
+            break
+        visited.add(key_of(parent))
+        top = parent
+    return top
 
 
 def _last_before(case: Case, service: str, first: Span, spans: Iterable[Span]) -> Span:

@@ -20,12 +20,17 @@ KIND = "connected_trace"
 
 
 class ConnectedTraceParams(Params):
-    """Which services the trace has, and how they are joined."""
+    """Which services the trace has, and how they are joined.
+
+    `metrics` are families to read besides: their increase proves that a service without spans
+    ran.
+    """
 
     services: tuple[str, ...] = Field(min_length=1)
     edges: tuple[str, ...] = ()
     hops: Literal["parent", "link", "either"] = "parent"
     exact: bool = False
+    metrics: tuple[str, ...] = ()
 
     @field_validator("edges")
     @classmethod

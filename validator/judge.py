@@ -106,7 +106,6 @@ def _blocked(verdict: Verdict, facts: Mapping[str, str], outcome: str) -> Verdic
         verdict,
         status=Status.BLOCKED,
         code="blocked",
-        summary=f"blocked by {by}: {verdict.summary}",
         blocked_by=by,
     )
 

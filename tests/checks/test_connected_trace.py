@@ -371,6 +371,20 @@ def test_a_retry_that_lost_the_context_fails() -> None:
     assert codes(judged(spans, of=job(traces=BOTH))) == ["context_lost"]
 
 
+def test_context_lost_before_a_retry_is_told_of_its_first_attempt() -> None:
+    """What was lost was lost before the first attempt: that is where the new trace begins."""
+    spans = [
+        replace(one, trace_id=OTHER, parent_id="" if one.span_id == sid("run-1") else one.parent_id)
+        if one.service != "orchestrator" or one.span_id == sid("pub-2")
+        else one
+        for one in retried()
+    ]
+    verdict = judged(spans, of=job(traces=BOTH))
+    lost = next(one for one in verdict.findings if one.code == "context_lost")
+    assert "begins trace 9c3f7a… 6 ms later" in lost.seen[1]
+    assert lost.spans == (sid("pub-scrape"), sid("run-1"))
+
+
 def test_what_a_killed_attempt_left_is_told_from_lost_context() -> None:
     """A killed worker exports no `run/…`: the children it left name a task that ran again."""
     left = span("scraper", "GET", id="left", parent="killed", at=6, task="t-1")
