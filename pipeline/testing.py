@@ -68,6 +68,7 @@ class RunningPipeline:
                 env=given,
             )
         self.client = httpx.Client(timeout=10, trust_env=False)
+        self._read: dict[Path, tuple[int, list[dict[str, Any]]]] = {}
 
     def wait_until_up(self, seconds: float = 20.0) -> None:
         """Wait for the line that says so; the process must not end before it."""
@@ -158,7 +159,7 @@ class RunningPipeline:
         found = [
             line
             for path in sorted((self.state / "logs").glob("*.log"))
-            for line in _objects(path)
+            for line in self._objects(path)
             if "context" in line and "kind" in line
         ]
         if trace_id is None:
@@ -188,16 +189,23 @@ class RunningPipeline:
     def records(self, process: str) -> list[dict[str, Any]]:
         """Return the log records that a process exported."""
         path = self.state / "logs" / f"{process}.log"
-        return [line for line in _objects(path) if "body" in line and "severity_text" in line]
+        return [line for line in self._objects(path) if "body" in line and "severity_text" in line]
 
     def lines(self, process: str) -> list[dict[str, Any]]:
         """Return the log lines that a process wrote itself."""
         return [
-            line for line in _objects(self.state / "logs" / f"{process}.log") if "event" in line
+            line
+            for line in self._objects(self.state / "logs" / f"{process}.log")
+            if "event" in line
         ]
 
-
-def _objects(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON objects of a log; its last line may be half written."""
-    whole = path.read_text().rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+    def _objects(self, path: Path) -> list[dict[str, Any]]:
+        """Return the JSON objects of a log; only what is new is read, and whole lines of it."""
+        offset, found = self._read.setdefault(path, (0, []))
+        with path.open("rb") as file:
+            file.seek(offset)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        found.extend(json.loads(line) for line in whole.splitlines() if line.startswith(b"{"))
+        self._read[path] = (offset + len(whole), found)
+        return found

@@ -72,7 +72,7 @@ def test_nothing_outlives_a_killed_supervisor(state: Path) -> None:
     home = Path((state / "postgres.home").read_text())
     first.process.kill()
     first.stop()
-    poll_until(lambda: not _alive(family), "the end of every process", 5)
+    poll_until(lambda: not _alive(family), "the end of every process", 2)
     assert home.exists()
     second = RunningPipeline(state)
     second.wait_until_up()

@@ -54,6 +54,12 @@ def _count(page: str, sample: str, **labels: str) -> float:
     )
 
 
+def _waiting(connection: psycopg.Connection[Any]) -> int:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
 @pytest.mark.req("P-01")
 def test_every_process_is_described_and_healthy(running: RunningPipeline) -> None:
     """pipeline.json describes all processes, and each web service answers for itself."""
@@ -118,8 +124,15 @@ def test_ten_callbacks_at_once_advance_once(running: RunningPipeline) -> None:
         }
         return str(running.client.post(url, json=body, headers=key).json()["status"])
 
-    with ThreadPoolExecutor(10) as pool:
-        outcomes = sorted(pool.map(report, range(10)))
+    database = running.description()["servers"]["postgres"]["url"]
+    with ThreadPoolExecutor(10) as pool, psycopg.connect(database) as holding:
+        holding.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (job.job_id,))
+        reports = [pool.submit(report, number) for number in range(10)]
+        with psycopg.connect(database, autocommit=True) as looking:
+            # As many as the orchestrator has connections stand before the row together.
+            poll_until(lambda: _waiting(looking) >= 8, "reports that wait for the row")
+        holding.rollback()
+        outcomes = sorted(found.result() for found in reports)
     assert outcomes == ["advanced", *["already_advanced"] * 9]
     assert report(0) == "already_advanced"
     assert running.job(job.job_id)["error"]["code"] == "test_error"
