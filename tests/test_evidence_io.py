@@ -316,19 +316,19 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_it_is_fast_enough() -> None:
-    """100,000 spans of ten attributes take seconds, not minutes, there and back."""
+    """10,000 spans of ten attributes take well below a second of work each way."""
     span = samples.GOOD.evidence.spans[0]
     attributes: dict[str, AttributeValue] = {f"attribute.{n}": n for n in range(5)}
     attributes |= {f"text.{n}": f"value {n}" for n in range(5)}
     spans = tuple(
         dataclasses.replace(span, span_id=f"{n:016x}", attributes=dict(attributes))
-        for n in range(100_000)
+        for n in range(10_000)
     )
-    began = time.perf_counter()
+    began = time.process_time()
     back = evidence_from_json(evidence_to_json(samples.evidence(spans=spans)))
-    seconds = time.perf_counter() - began
-    assert len(back.spans) == 100_000
-    assert seconds < 30, f"{seconds:.1f} s"  # about 3 s alone on one core
+    seconds = time.process_time() - began
+    assert len(back.spans) == 10_000
+    assert seconds < 6, f"{seconds:.1f} s"  # 0.5 s; coverage and a busy machine cost the rest
 
 
 def test_the_file_is_plain_json() -> None:

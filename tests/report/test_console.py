@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import threading
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
 
 from tests.report import samples
-from validator.model import Status
+from validator.model import Status, TraceRef
 from validator.ports import Observer
 from validator.report.console import console_for, print_lines, render
 from validator.report.lines import run_lines
@@ -83,6 +84,16 @@ def test_a_terminal_gets_live_progress() -> None:
     )
     assert "\x1b[?25l" in text
     assert "\x1b[?25h" in text
+
+
+def test_a_narrow_encoding_is_no_failure() -> None:
+    """Into a file that knows only ASCII the rest is written as question marks."""
+    data = io.BytesIO()
+    file = io.TextIOWrapper(data, encoding="ascii")
+    with ConsoleObserver(file) as observer:
+        observer.on_run(samples.LOST)
+    file.flush()
+    assert b"trace 00a1b2? ends at" in data.getvalue()
 
 
 def test_reports_may_go_elsewhere() -> None:
@@ -163,6 +174,19 @@ def test_ids_and_queries_are_never_broken() -> None:
     assert samples.LOST_FINDING.query in text
     assert f"  job       {samples.JOB} (done)\n" in text
     assert "\x1b" not in render([samples.HOSTILE])
+
+
+def test_many_traces_and_what_is_pending() -> None:
+    """Ten traces are named and the others counted; what was not decided says why."""
+    traces = tuple(TraceRef(f"{n:032x}", "job_id") for n in range(12))
+    job = replace(samples.JOB_OF_RECORD, traces=traces)
+    verdict = samples.verdict("connected_trace", Status.PENDING, "waits for spans of scraper")
+    run = samples.run("r", (verdict,), samples.evidence(job=job))
+    text = render([replace(run, interrupted=True)])
+    assert "            … and 2 more traces\n" in text
+    assert "PENDING connected_trace   waits for spans of scraper\n" in text
+    assert "  why       the run ended before this could be decided\n" in text
+    assert "  remark    the run was interrupted before it was done\n" in text
 
 
 def test_inconclusive_says_why_and_what_to_do() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.report import samples
-from validator.model import Run, Span, SpanStatus, Status
+from validator.model import Link, Run, Span, SpanStatus, Status
 from validator.report.axis import WIDTH, Axis, axis_of
 from validator.report.forest import forest
 from validator.report.waterfall import MOST_ROWS, Waterfall, colours_of, waterfall
@@ -126,6 +126,22 @@ def test_marked_and_failed_rows_are_always_shown() -> None:
     assert block.hidden == 5000 - MOST_ROWS - 3
 
 
+def test_facts_are_whole_or_counted() -> None:
+    """A span's links, events and attributes are listed; of too many attributes the rest is told."""
+    span = replace(
+        samples.GOOD_SPANS[3],
+        links=(Link(samples.FAR, "ee" * 8),),
+        attributes={f"key.{n:05}": n for n in range(10_000)},
+    )
+    (row,) = drawn(run_with(span)).blocks[0].rows
+    assert ("link", f"{samples.FAR} {'ee' * 8}") in row.facts
+    assert ("event", "received at 0 s") in row.facts
+    assert ("key.00099", "99") in row.facts
+    assert ("…", "and 9900 more attributes") in row.facts
+    assert ("resource service.version", "1.4.2") in row.facts
+    assert len(row.facts) < 120
+
+
 def test_no_span_no_picture() -> None:
     """Without spans there is nothing to draw, and nothing fails."""
     picture = drawn(samples.BLOCKED)
@@ -175,3 +191,12 @@ def test_the_axis_ignores_impossible_times() -> None:
     axis = axis_of(samples.evidence(spans=(*samples.GOOD_SPANS, odd)))
     assert axis == Axis(samples.nanoseconds(0), samples.nanoseconds(1600))
     assert axis.ticks() == ("0 s", "400 ms", "800 ms", "1.2 s", "1.6 s")
+
+
+def test_an_axis_for_times_of_another_world() -> None:
+    """When no span's times can be true, they are drawn by themselves all the same."""
+    root, child = samples.GOOD_SPANS[:2]
+    evidence = samples.evidence(
+        spans=(replace(root, start=1000, end=9000), replace(child, start=2000, end=3000))
+    )
+    assert axis_of(evidence) == Axis(1000, 9000)

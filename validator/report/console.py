@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -22,7 +23,12 @@ def render(runs: Sequence[Run]) -> str:
 
 
 def console_for(file: TextIO) -> Console:
-    """Return a console that uses control codes if, and only if, `file` is a terminal."""
+    """Return a console that uses control codes if, and only if, `file` is a terminal.
+
+    What the file's encoding cannot say is written as `?`: a report must not end in a traceback.
+    """
+    if isinstance(file, TextIOWrapper):
+        file.reconfigure(errors="replace")
     return Console(
         file=file,
         force_terminal=file.isatty(),

@@ -62,7 +62,7 @@ class ConsoleObserver:
         text = plain(f"{suite}  {event}  {detail}".rstrip(), 200)
         with self._lock:
             if self._live is not None:
-                self._update(run_id, text)
+                self._update(self._live, run_id, text)
             elif event not in _REPEATED or (run_id, event) not in self._noted:
                 self._noted.add((run_id, event))
                 self._print([Line("", text)])
@@ -76,13 +76,11 @@ class ConsoleObserver:
             if self._reports:
                 self._print([*run_lines(run), Line("", "")])
 
-    def _update(self, run_id: str, text: str) -> None:
+    def _update(self, live: Progress, run_id: str, text: str) -> None:
         """Put the text into the run's line of the display."""
-        if self._live is None:
-            return
         if run_id not in self._tasks:
-            self._tasks[run_id] = self._live.add_task(text, total=None)
-        self._live.update(self._tasks[run_id], description=text)
+            self._tasks[run_id] = live.add_task(text, total=None)
+        live.update(self._tasks[run_id], description=text)
 
     def _print(self, lines: Sequence[Line]) -> None:
         """Print above the display."""
