@@ -10,10 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from checks import connected_trace, job_outcome, span_attributes, span_outcome, version
+from checks import (
+    connected_trace,
+    job_outcome,
+    log_fields,
+    metric_labels,
+    span_attributes,
+    span_outcome,
+    version,
+)
 from checks._params import Params
 from checks.connected_trace import ConnectedTraceParams
 from checks.job_outcome import JobOutcomeParams
+from checks.log_fields import LogFieldsParams
+from checks.metric_labels import MetricLabelsParams
 from checks.span_attributes import SpanAttributesParams
 from checks.span_outcome import SpanOutcomeParams
 from checks.version import VersionParams
@@ -35,6 +45,8 @@ class CheckKind:
 CHECKS: Mapping[str, CheckKind] = {
     "connected_trace": CheckKind(ConnectedTraceParams, connected_trace.evaluate, (Signal.TRACES,)),
     "job_outcome": CheckKind(JobOutcomeParams, job_outcome.evaluate, (Signal.JOB,)),
+    "log_fields": CheckKind(LogFieldsParams, log_fields.evaluate, (Signal.LOGS,)),
+    "metric_labels": CheckKind(MetricLabelsParams, metric_labels.evaluate, (Signal.METRICS,)),
     "span_attributes": CheckKind(SpanAttributesParams, span_attributes.evaluate, (Signal.TRACES,)),
     "span_outcome": CheckKind(SpanOutcomeParams, span_outcome.evaluate, (Signal.TRACES,)),
     "version": CheckKind(VersionParams, version.evaluate, (Signal.TRACES,)),

@@ -111,7 +111,7 @@ def _of_key(rules: FieldRules, piece: Piece, key: str) -> Complaint | None:
     if key in rules.require and is_empty(value):
         seen = f"has `{key}`, present but empty ({shown(value)})"
         return Complaint("empty", key, f"`{key}`{_ask(rules, key)}", seen)
-    what = f"`{key}` is {shown(value)} ({type_of(value)})"
+    what = f"has `{key}` = {shown(value)} ({type_of(value)})"
     if key in rules.types and type_of(value) != rules.types[key]:
         return Complaint("type", key, f"`{key}` of type {rules.types[key]}", what)
     if not _fits(rules, key, value):

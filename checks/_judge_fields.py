@@ -21,6 +21,8 @@ _LIKELY: Mapping[str, str] = {
     "type": "it is set from another source now (a number that went through text, say); "
     "queries that compare it no longer match",
     "value": "the code sets another value, or the value of another job or stage",
+    "foreign_trace": "the context of an earlier job is still set where it is logged, or a new "
+    "trace was begun on the way",
     "forbidden": "what should be removed before it is exported is not",
 }
 
@@ -30,14 +32,14 @@ class Told(Generic[T]):
     """How pieces of one kind are told of.
 
     `code` begins the codes of findings. `noun` names what was matched, `name` one piece with its
-    ids, `query` is what to paste, `ids` gives the span of a piece (empty if it has none), `final`
-    whether nothing can replace the piece any more.
+    ids, `query` is what to paste to see it, `ids` gives the span of a piece (empty if it has
+    none), `final` whether nothing can replace the piece any more.
     """
 
     code: str
     noun: str
     name: Callable[[T], str]
-    query: str
+    query: Callable[[T], str]
     ids: Callable[[T], str]
     final: Callable[[T], bool]
 
@@ -61,17 +63,21 @@ def _finding(told: Told[T], group: Sequence[tuple[T, Complaint]], of: int) -> Fi
     share = "" if of == 1 else f" (on {len(group)} of {of})"
     more = [f"… and {len(group) - _MOST_NAMED} more"] if len(group) > _MOST_NAMED else []
     return Finding(
-        code=f"{told.code}_{first.code}",
+        code=_code(told, first),
         summary=f"{told.noun} {first.seen}{share}",
         expected=f"{first.expected} on every one of {of}" if of > 1 else first.expected,
         seen=tuple(
             [f"{told.name(piece)} {said.seen}" for piece, said in group[:_MOST_NAMED]] + more
         ),
         likely=_likely(first, len(group), of),
-        query=told.query,
+        query=told.query(group[0][0]),
         spans=tuple(filter(None, (told.ids(piece) for piece, _ in group))),
         final=any(told.final(piece) for piece, _ in group),
     )
+
+
+def _code(told: Told[T], complaint: Complaint) -> str:
+    return complaint.code if "_" in complaint.code else f"{told.code}_{complaint.code}"
 
 
 def _likely(complaint: Complaint, wrong: int, of: int) -> str:
@@ -95,7 +101,7 @@ def on_any(told: Told[T], wrong: Wrong[T]) -> list[Finding]:
             expected=f"at least one with {listed(complaint.expected for complaint in said)}",
             seen=tuple(f"{told.name(piece)} {complaint.seen}" for complaint in said),
             likely=hints[0],
-            query=told.query,
+            query=told.query(piece),
             spans=tuple(filter(None, [told.ids(piece)])),
             absent=True,
         )

@@ -29,11 +29,16 @@ def _attribute(key: str) -> str:
     return f"span.{key}" if _PLAIN_KEY.fullmatch(key) else f"span.{quoted(key)}"
 
 
-def traceql(evidence: Evidence, service: str = "", name: str = "") -> str:
-    """Return a query for the job's spans of a service, of a name (`*` stands for anything)."""
+def traceql(evidence: Evidence, service: str = "", name: str = "", trace: str = "") -> str:
+    """Return a query for the job's spans of a service, of a name (`*` stands for anything).
+
+    Where spans do not carry the job's id they are found by their trace.
+    """
     job, terms = evidence.job, []
     key = job_key(evidence)
-    if job.id and key:
+    if trace:
+        terms.append(f"trace:id = {quoted(trace)}")
+    elif job.id and key:
         terms.append(f"{_attribute(key)} = {quoted(job.id)}")
     elif job.traces:
         terms.append(f"trace:id = {quoted(job.traces[0].trace_id)}")

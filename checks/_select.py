@@ -8,8 +8,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from checks._params import Params
+from checks._queries import traceql
 from checks._values import MISSING, Found, Missing, Pattern, Value, glob, matches, same, shown
-from validator.model import Span, SpanKind
+from checks._words import names_job
+from validator.model import Evidence, Span, SpanKind
 
 
 class Matching(Params):
@@ -111,3 +113,9 @@ def _dotted(values: Mapping[str, Any], key: str) -> Found:
         more, dot, rest = rest.partition(".")
         head = f"{head}.{more}"
     return MISSING
+
+
+def span_query(evidence: Evidence, selector: SpanSelector, span: Span) -> str:
+    """Return a query for what is selected, of which `span` is an example."""
+    trace = "" if names_job(span, evidence) else span.trace_id
+    return traceql(evidence, selector.service or "", selector.name or "", trace)

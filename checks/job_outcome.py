@@ -27,6 +27,15 @@ _LIKELY = {
     JobState.TIMED_OUT: "a worker is dead or stuck, a queue is full, or the deadline is too short",
 }
 
+_WORDS = {
+    JobState.NOT_SUBMITTED: "was not submitted",
+    JobState.REFUSED: "was refused",
+    JobState.RUNNING: "is still running",
+    JobState.PASSED: "passed",
+    JobState.FAILED: "failed",
+    JobState.TIMED_OUT: "did not end in time",
+    JobState.UNKNOWN: "is there, but how it ended is not known",
+}
 _NOT_ANSWERED = (
     "the target does not answer it for this job, or is not asked for it (`fields` of the target "
     "in the configuration)"
@@ -82,7 +91,7 @@ def _took(job: Job) -> float | None:
 
 def _state(job: Job) -> str:
     word = f" (`{job.status}`)" if job.status else ""
-    return f"the job {job.state.value.replace('_', ' ')}{word}"
+    return f"the job {_WORDS[job.state]}{word}"
 
 
 def _said(job: Job) -> tuple[str, ...]:
@@ -96,7 +105,7 @@ def _no_end(params: JobOutcomeParams, evidence: Evidence) -> Finding:
     return Finding(
         code=code,
         summary=f"{summary}: {job.detail}" if job.detail else summary,
-        expected=f"a job that {params.state}",
+        expected=f"the job {params.state}",
         seen=_said(job),
         likely=_LIKELY[job.state],
         query=traceql(evidence) if job.id else "",
@@ -109,7 +118,7 @@ def _unknown(params: JobOutcomeParams, evidence: Evidence) -> Finding:
     return Finding(
         code="job_unknown",
         summary="how the job ended is not known",
-        expected=f"a job that {params.state}",
+        expected=f"the job {params.state}",
         seen=_said(evidence.job),
         likely="only its trace id is known, or the target cannot be asked; give `--job-id` and a "
         "target that says how to follow a job",
@@ -121,7 +130,7 @@ def _ended(params: JobOutcomeParams, evidence: Evidence, ended: float) -> list[F
     job = evidence.job
     found = []
     if job.state.value != params.state:
-        found.append(_wrong(evidence, "wrong_state", _state(job), f"a job that {params.state}"))
+        found.append(_wrong(evidence, "wrong_state", _state(job), f"the job {params.state}"))
     if params.status is not None and job.status != params.status:
         seen = f"the job ended as `{job.status}`"
         found.append(_wrong(evidence, "wrong_status", seen, f"the status `{params.status}`"))

@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 from checks._attempts import Attempts, attempts_of
 from checks._fields import Complaint, FieldRules, Piece, complaints
 from checks._judge_fields import Told, earlier_notes, on_any, on_every
-from checks._queries import traceql
-from checks._select import SpanSelector, attribute
+from checks._select import SpanSelector, attribute, span_query
 from checks._trace import key_of
 from checks._unmatched import no_span, nothing_seen
 from checks._verdict import Examined, decide
@@ -93,7 +92,7 @@ def _told(params: SpanAttributesParams, evidence: Evidence, attempts: Attempts) 
         code="attribute",
         noun=selector.words(),
         name=lambda span: f"{named(span)} {span.span_id} of trace {span.trace_id}",
-        query=traceql(evidence, selector.service or "", selector.name or ""),
+        query=lambda span: span_query(evidence, selector, span),
         ids=lambda span: span.span_id,
         final=attempts.is_final,
     )

@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from checks._attempts import Attempts, attempts_of
 from checks._params import Params
-from checks._queries import traceql
-from checks._select import SpanSelector
+from checks._select import SpanSelector, span_query
 from checks._trace import key_of
 from checks._unmatched import no_span, nothing_seen
 from checks._values import Duration
@@ -197,10 +196,6 @@ def _fast_rule(shortest: float) -> _Rule:
     return _Rule("too_fast", f"at least {duration(shortest * 1e9)} each", likely, broken)
 
 
-def _query(params: SpanOutcomeParams, evidence: Evidence) -> str:
-    return traceql(evidence, params.spans.service or "", params.spans.name or "")
-
-
 def _broken(
     params: SpanOutcomeParams,
     evidence: Evidence,
@@ -220,7 +215,7 @@ def _broken(
             expected=f"{params.spans.words()}: {rule.expected}",
             seen=tuple([f"{_name(span)} {said}" for span, said in wrong[:_MOST_NAMED]] + more),
             likely=rule.likely,
-            query=_query(params, evidence),
+            query=span_query(evidence, params.spans, wrong[0][0]),
             spans=tuple(span.span_id for span, _ in wrong),
             final=any(attempts.is_final(span) for span, _ in wrong),
         )
@@ -255,7 +250,7 @@ def _too_many(
         seen=tuple(f"{_name(span)}, status {span.status}" for span in matched[:_MOST_NAMED]),
         likely="the work is done more often than it should: a call is repeated, or a task was "
         "retried whose spans carry no task id",
-        query=_query(params, evidence),
+        query=span_query(evidence, params.spans, matched[0]),
         spans=tuple(span.span_id for span in matched),
         final=lasting > most,
     )
