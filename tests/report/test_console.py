@@ -168,6 +168,15 @@ def test_a_continued_text_stands_below_itself(monkeypatch: pytest.MonkeyPatch) -
     assert samples.LOST_FINDING.likely in text
 
 
+def test_only_the_label_is_coloured() -> None:
+    """What is said stands in the terminal's own colour, also where it goes on."""
+    file = Terminal()
+    print_lines(console_for(file), run_lines(samples.LOST))
+    text = file.getvalue()
+    assert "\x1b[1;31mFAIL connected_trace   \x1b[0mlost between" in text
+    assert "\x1b[2m  expected  \x1b[0morchestrator -> scraper" in text
+
+
 def test_ids_and_queries_are_never_broken() -> None:
     """A log has ids and queries whole, on a line of their own, however long."""
     text = render([samples.LOST])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import Final, TextIO
 
@@ -40,13 +40,18 @@ def console_for(file: TextIO) -> Console:
 
 
 def print_lines(console: Console, lines: Sequence[Line]) -> None:
-    """Print lines: wrapped under their label on a terminal, as they are into a log."""
-    for line in lines:
-        label, text = Text(line.label, line.style), Text(line.text, line.text_style)
-        room = console.width - label.cell_len
-        if line.whole or not console.is_terminal or console.width < _NARROW or room < 20:
-            console.print(label + text, soft_wrap=True)
-            continue
-        for part in text.wrap(console, room, overflow="fold") or [Text()]:
-            console.print(label + part, soft_wrap=True)
-            label = Text(" " * label.cell_len)
+    """Print lines at once: wrapped under their label on a terminal, as they are into a log."""
+    parts = [part for line in lines for part in _parts(console, line)]
+    console.print(Text("\n").join(parts), soft_wrap=True)
+
+
+def _parts(console: Console, line: Line) -> Iterator[Text]:
+    """Lay one line out as those that fit."""
+    label, text = Text(line.label, line.style), Text(line.text, line.text_style)
+    room = console.width - label.cell_len
+    if line.whole or not console.is_terminal or console.width < _NARROW or room < 20:
+        yield Text.assemble(label, text)
+        return
+    for part in text.wrap(console, room, overflow="fold") or [Text()]:
+        yield Text.assemble(label, part)
+        label = Text(" " * label.cell_len)

@@ -73,6 +73,7 @@ class ConsoleObserver:
             self._runs.append(run)
             if self._live is not None and run.id in self._tasks:
                 self._live.remove_task(self._tasks.pop(run.id))
+                self._live.refresh()
             if self._reports:
                 self._print([*run_lines(run), Line("", "")])
 
