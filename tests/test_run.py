@@ -112,7 +112,8 @@ def but(spans: list[Span], *services: str) -> list[Span]:
 # -- When may a check decide early? -------------------------------------------------------------
 
 
-ANY = ("span_attributes", {"spans": {"service": "scraper"}, "require": ["job.id"], "on": "any"})
+ANY = ("span_attributes", {"spans": {"service": "orchestrator"}, "require": ["job.id"],
+                           "on": "any"})  # fmt: skip
 EVERY = ("span_attributes", {"spans": {"service": "scraper", "name": "scrape_task"},
                              "require": ["job.id"]})  # fmt: skip
 

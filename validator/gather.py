@@ -25,7 +25,7 @@ from validator.model import (
     TraceRef,
 )
 from validator.ports import Answer, LogSource, MetricSource, Question, Source, TraceSource, Waking
-from validator.traces import select
+from validator.traces import parent_id_for, select
 
 _NANOSECONDS = 1e9
 
@@ -34,13 +34,15 @@ _NANOSECONDS = 1e9
 class Channel:
     """One source as the source of one signal, and all that is known of it in this run.
 
-    Times are Unix seconds. `next_at` is when it is due, None while it waits to be woken.
+    Times are Unix seconds. `wanted` tells that a check reads the signal; one that none reads is
+    asked only when the job has ended, for what it may prove. `next_at` is when it is due, None while it waits to be woken.
     `known` are the keys of everything that it has ever answered.
     """
 
     source: Source
     signal: Signal
     ask: Callable[[Question], Answer]
+    wanted: bool = True
     in_flight: bool = False
     next_at: float | None = None
     last_asked: float = 0.0
@@ -75,16 +77,16 @@ class Channel:
         )
 
 
-def channels(sources: Sequence[Source], metrics: frozenset[str]) -> list[Channel]:
-    """Return a channel for each signal that each source is read for.
+def channels(
+    sources: Sequence[Source], metrics: frozenset[str], wanted: frozenset[Signal]
+) -> list[Channel]:
+    """Return a channel for each signal that each source is read for; checks read the `wanted`.
 
-    Metrics are read only if any are wanted. A source that metrics can be pushed to (the built-in
+    Metrics are read only if any are named. A source that metrics can be pushed to (the built-in
     collector) counts as their source only where nothing is scraped: a pipeline whose pages are
     read need not push them as well.
     """
-    scraped = any(
-        isinstance(source, MetricSource) and source.kind == "scrape" for source in sources
-    )
+    scraped = any(isinstance(one, MetricSource) and one.kind == "scrape" for one in sources)
     found = []
     for source in sources:
         if isinstance(source, TraceSource):
@@ -94,6 +96,8 @@ def channels(sources: Sequence[Source], metrics: frozenset[str]) -> list[Channel
         pushed = isinstance(source, TraceSource)
         if isinstance(source, MetricSource) and metrics and not (pushed and scraped):
             found.append(Channel(source, Signal.METRICS, _samples(source, metrics)))
+    for channel in found:
+        channel.wanted = channel.signal in wanted
     return found
 
 
@@ -233,7 +237,7 @@ class Gather:
             channel.step, ended=job.ended is not None, failed=channel.error is not None
         )
         quiet = channel.signal is Signal.METRICS and job.ended is None
-        waits = (channel.pushing and channel.error is None) or quiet
+        waits = (channel.pushing and channel.error is None) or quiet or not channel.wanted
         candidates = [] if waits else [now + channel.step]
         candidates += times[:1]
         channel.next_at = min(candidates) if candidates else None
@@ -241,7 +245,9 @@ class Gather:
     def woken(self, source: str, job: Job, now: float) -> None:
         """Make the channels of a source due that has something new."""
         for channel in self.channels:
-            if channel.source.name == source and channel.signal is not Signal.METRICS:
+            if channel.source.name != source or channel.signal is Signal.METRICS:
+                continue
+            if channel.wanted or job.ended is not None:
                 soonest = channel.last_asked + poll.wake_gap(ended=job.ended is not None)
                 due = max(now, soonest)
                 channel.next_at = due if channel.next_at is None else min(due, channel.next_at)
@@ -284,10 +290,18 @@ class Gather:
 
 
 def with_traces(job: Job, found: Iterable[TraceRef]) -> Job:
-    """Return the job with traces added that it did not have."""
+    """Return the job with traces added that it did not have.
+
+    An existing job may have been submitted by a validator: then the parent that it sent, which is
+    derived from the trace's id, is known not to be exported.
+    """
     known = {ref.trace_id for ref in job.traces}
     more = sorted({ref for ref in found if ref.trace_id not in known}, key=lambda r: r.trace_id)
-    return replace(job, traces=(*job.traces, *more)) if more else job
+    if not more:
+        return job
+    first = (job.traces or more)[0].trace_id
+    parent = job.sent_parent or (parent_id_for(first) if job.existing else "")
+    return replace(job, traces=(*job.traces, *more), sent_parent=parent)
 
 
 def _ordered(samples: Iterable[Sample]) -> list[Sample]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from checks import CheckKind
-from validator.model import Evidence, JobState, Status, Verdict
+from validator.model import Evidence, JobState, Signal, Status, Verdict
 from validator.suite import CheckSpec
 from validator.templates import UnboundTemplate, bind
 
@@ -29,6 +29,10 @@ class Judge:
 
     kinds: Mapping[str, CheckKind]
     checks: tuple[CheckSpec, ...]
+
+    def signals(self) -> frozenset[Signal]:
+        """Return the signals that the checks read."""
+        return frozenset(one for spec in self.checks for one in self.kinds[spec.kind].signals)
 
     def verdicts(self, evidence: Evidence) -> tuple[Verdict, ...]:
         """Judge every check on `evidence`, in the order of the suite."""

@@ -137,7 +137,7 @@ class _Loop:
             job=plan.existing or _new_job(plan),
         )
         self.gather = Gather(
-            channels=channels(plan.sources, plan.metrics),
+            channels=channels(plan.sources, plan.metrics, plan.judge.signals()),
             job_id_keys=plan.target.job_id_keys,
             skew=plan.suite.skew,
             settle=plan.suite.settle,
@@ -179,7 +179,8 @@ class _Loop:
 
     def _begin_job(self) -> None:
         now = self.parts.clock.now()
-        self._all_due(now)
+        for channel in self.gather.channels:
+            self.gather.plan(channel, self.follower.job, now, now)
         self.follower.begin(now)
 
     def _tick(self) -> None:
