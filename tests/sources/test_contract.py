@@ -405,6 +405,7 @@ def test_each_failure_is_a_source_error_of_its_kind(canned: Canned, failure: Sou
                 question()
             assert caught.value.failure is failure, (source.name, caught.value)
             assert "127.0.0.1" in str(caught.value)
+            assert canned.media != "text/html" or "text/html" in str(caught.value)
 
 
 @pytest.mark.req("V-13")

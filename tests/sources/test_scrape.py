@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -111,6 +113,26 @@ def test_one_hanging_page_does_not_hold_up_the_others() -> None:
         scrape.close()
     assert {s.service for s in answer.samples} == {"b"}
     assert not answer.full
+
+
+@pytest.mark.req("V-13")
+def test_a_page_that_drips_is_not_waited_for() -> None:
+    """A page whose headers never end, though something always comes, is given up on in time."""
+    let_go = threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(OSError):
+            while not let_go.wait(0.05):
+                handler.wfile.write(b"X-More: 1\r\n")
+
+    with serving(drip) as served:
+        scrape = source(served.url, timeout=0.4)
+        with pytest.raises(SourceError) as caught:
+            scrape.samples(frozenset({"x"}))
+        let_go.set()
+        scrape.close()
+    assert caught.value.failure is SourceFailure.TOO_SLOW
 
 
 def test_pages_are_asked_at_once() -> None:

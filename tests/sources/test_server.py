@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import grpc
 import psutil
@@ -32,6 +34,7 @@ from validator.clock import SystemClock
 from validator.errors import ConfigError
 from validator.sources.collector.limits import Limits
 from validator.sources.collector.server import Collector, Listen
+from validator.sources.http import make_session
 
 TRACE = "ab" * 16
 RESOURCE = Resource({"service.name": "scraper", "service.instance.id": "s-1"})
@@ -183,26 +186,35 @@ def test_it_can_stop_start_and_stop_again(rig: Rig) -> None:
     assert rig.get("/healthz").status_code == 200
 
 
+@contextmanager
+def wait_for_change(rig: Rig, version: int) -> Iterator[Future[bytes]]:
+    """Begin a long poll of 50 s, and go on once the collector has begun to answer it."""
+    url = f"{rig.collector.endpoint}/api/v1/status?wait=50&version={version}"
+    other = make_session()
+    with ThreadPoolExecutor(1) as pool, other.get(url, stream=True, timeout=60) as response:
+        chunks = response.iter_content(None)
+        next(chunks)
+        yield pool.submit(lambda: b"".join(chunks))
+        with suppress(RuntimeError, ValueError):  # it has ended
+            response.raw.shutdown()
+    other.close()
+
+
 def test_it_stops_while_somebody_waits(rig: Rig) -> None:
     """A long poll does not hold up the stop, and `wait` returns with it."""
     version = rig.get("/api/v1/status").json()["version"]
-    begun, ended = threading.Event(), threading.Event()
+    with wait_for_change(rig, version) as poll:
+        rig.collector.stop()
+        rig.collector.wait()
+        assert json.loads(poll.result(10))["version"] == version
 
-    def poll() -> None:
-        url = f"{rig.collector.endpoint}/api/v1/status?wait=50&version={version}"
-        with rig.session.get(url, stream=True, timeout=60) as response:
-            next(response.iter_content(1))
-            begun.set()
-            response.json() if response.content else None
-            ended.set()
 
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    assert begun.wait(10)
-    rig.collector.stop()
-    rig.collector.wait()
-    thread.join(10)
-    assert not thread.is_alive()
+def test_a_change_ends_a_wait(rig: Rig) -> None:
+    """Who waits for a change hears of it when it comes, long before the wait is over."""
+    version = rig.get("/api/v1/status").json()["version"]
+    with wait_for_change(rig, version) as poll:
+        rig.send("traces", encode.traces([Row(TRACE)]))
+        assert json.loads(poll.result(10))["version"] != version
 
 
 def test_before_the_start_there_is_no_endpoint() -> None:

@@ -74,9 +74,12 @@ class Oddities:
 
 def value_of(value: AnyValue) -> AttributeValue:
     """Return an `AnyValue` as the model has it, without loss."""
+    text = value.string_value
+    if text:  # most values are strings, and asking which it is costs more than this
+        return text
     which = value.WhichOneof("value")
     if which == "string_value":
-        return value.string_value
+        return text
     if which == "array_value":
         return tuple(value_of(element) for element in value.array_value.values)
     if which == "kvlist_value":
