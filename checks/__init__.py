@@ -12,6 +12,7 @@ from typing import Any
 
 from checks import (
     connected_trace,
+    expression,
     job_outcome,
     log_fields,
     metric_labels,
@@ -21,6 +22,7 @@ from checks import (
 )
 from checks._params import Params
 from checks.connected_trace import ConnectedTraceParams
+from checks.expression import ExpressionParams
 from checks.job_outcome import JobOutcomeParams
 from checks.log_fields import LogFieldsParams
 from checks.metric_labels import MetricLabelsParams
@@ -44,6 +46,9 @@ class CheckKind:
 
 CHECKS: Mapping[str, CheckKind] = {
     "connected_trace": CheckKind(ConnectedTraceParams, connected_trace.evaluate, (Signal.TRACES,)),
+    "expression": CheckKind(
+        ExpressionParams, expression.evaluate, (Signal.TRACES, Signal.LOGS, Signal.METRICS)
+    ),
     "job_outcome": CheckKind(JobOutcomeParams, job_outcome.evaluate, (Signal.JOB,)),
     "log_fields": CheckKind(LogFieldsParams, log_fields.evaluate, (Signal.LOGS,)),
     "metric_labels": CheckKind(MetricLabelsParams, metric_labels.evaluate, (Signal.METRICS,)),

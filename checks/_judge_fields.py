@@ -85,6 +85,8 @@ def _likely(complaint: Complaint, wrong: int, of: int) -> str:
         return f"has `{complaint.near}`; was `{complaint.key}` renamed?"
     if complaint.code == "missing" and wrong < of:
         return f"one way through the code does not set it: {of - wrong} of {of} have it"
+    if complaint.code == "missing" and complaint.key in ("trace_id", "span_id"):
+        return "it is logged outside of a span: in a thread or handler that has no trace context"
     return _LIKELY[complaint.code]
 
 
