@@ -32,10 +32,13 @@ def pipeline() -> None:
 
 @pipeline.command()
 @click.option("--detach", is_flag=True, help="Return once it is up, and leave it running.")
+@click.option("--end-with-parent", is_flag=True, help="End when the process that started it does.")
 @state_dir
-def up(*, detach: bool, state_dir: Path) -> None:
+def up(*, detach: bool, end_with_parent: bool, state_dir: Path) -> None:
     """Start the pipeline; ends with Ctrl-C and takes everything with it."""
     state = state_dir.absolute()
+    if detach and end_with_parent:
+        raise click.UsageError("--detach outlives its parent: leave out --end-with-parent")
     if detach:
         _detach(state)
         return
@@ -43,6 +46,8 @@ def up(*, detach: bool, state_dir: Path) -> None:
 
     try:
         with Supervisor(state, _say) as supervisor:
+            if end_with_parent:
+                supervisor.end_with_parent()
             seconds = supervisor.start()
             _say(f"pipeline is up after {seconds:.1f} s: {state / 'pipeline.json'}")
             supervisor.run()

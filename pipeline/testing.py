@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONSOLE: Final = {"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
+_COMMAND: Final = (sys.executable, "-m", "pipeline")
 _STEP: Final = 0.01
 _T = TypeVar("_T")
 
@@ -62,7 +63,7 @@ class RunningPipeline:
         given = {**os.environ, **CONSOLE, **(env or {})}
         with self._out.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline", "up", "--state-dir", str(state)],
+                [*_COMMAND, "up", "--end-with-parent", "--state-dir", str(state)],
                 stdout=out,
                 stderr=out,
                 env=given,
@@ -107,7 +108,7 @@ class RunningPipeline:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the pipeline against this one."""
         return subprocess.run(
-            [sys.executable, "-m", "pipeline", *arguments, "--state-dir", str(self.state)],
+            [*_COMMAND, *arguments, "--state-dir", str(self.state)],
             capture_output=True,
             text=True,
             timeout=60,
@@ -206,6 +207,16 @@ class RunningPipeline:
             file.seek(offset)
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
-        found.extend(json.loads(line) for line in whole.splitlines() if line.startswith(b"{"))
+        for line in whole.splitlines():
+            if line.startswith(b"{"):
+                found.append(_parsed(path, line))
         self._read[path] = (offset + len(whole), found)
         return found
+
+
+def _parsed(path: Path, line: bytes) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise AssertionError(f"{path} has a line that is no JSON: {line!r}") from error
+    return found

@@ -108,6 +108,11 @@ def spawn(
     return process
 
 
+def signal_at_parents_death(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
+
+
 def pause(seconds: float = _STEP) -> None:
     """Let a moment pass between two looks at something."""
     select.select([], [], [], seconds)
@@ -178,7 +183,7 @@ def _redirect(what: Forked) -> None:
 
 def _die_with(parent: int, number: signal.Signals) -> None:
     """Have the kernel send the signal to this process when its parent ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
+    signal_at_parents_death(number)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pipeline import faults
 from pipeline.host import control, embedded, health, layout
 from pipeline.host.errors import HostError, tail
-from pipeline.host.processes import Forked, Process, end, fork
+from pipeline.host.processes import Forked, Process, end, fork, signal_at_parents_death
 
 if TYPE_CHECKING:
     import socket
@@ -45,6 +45,7 @@ class Supervisor:
         self._lock = _lock(state)
         _clear(state)
         self._layout = layout.Layout.make(state)
+        self._control = control.listen(state)
 
     def __enter__(self) -> Self:
         """Begin to listen to signals."""
@@ -70,8 +71,13 @@ class Supervisor:
         if note.exists():
             shutil.rmtree(note.read_text(), ignore_errors=True)
             note.unlink()
+        self._control.close()
         (self._state / "control.sock").unlink(missing_ok=True)
         self._lock.close()
+
+    def end_with_parent(self) -> None:
+        """Have the kernel tell us to stop when the process that started us has ended."""
+        signal_at_parents_death(signal.SIGTERM)
 
     def start(self) -> float:
         """Start everything; return the seconds until all of it was healthy."""
@@ -99,12 +105,11 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve the control socket until told to stop."""
-        with control.listen(self._state) as listener:
-            while True:
-                ready, _, _ = select.select([listener], [], [], _LOOK_SECONDS)
-                self._look()
-                if ready and self._serve(listener):
-                    return
+        while True:
+            ready, _, _ = select.select([self._control], [], [], _LOOK_SECONDS)
+            self._look()
+            if ready and self._serve(self._control):
+                return
 
     def set_faults(self, wanted: frozenset[str]) -> float:
         """Have exactly these switches on; return the seconds that it took."""

@@ -81,6 +81,19 @@ def test_nothing_outlives_a_killed_supervisor(state: Path) -> None:
     assert second.stop() == 0
 
 
+def test_pipeline_may_end_with_the_one_who_started_it(state: Path) -> None:
+    """With --end-with-parent, killing the process that started it ends the pipeline."""
+    command = _command("up", state, "--end-with-parent")
+    program = "import subprocess, sys; subprocess.Popen(sys.argv[1:]).wait()"
+    parent = subprocess.Popen([sys.executable, "-c", program, *command])
+    poll_until((state / "pipeline.json").exists, "a healthy pipeline", 20)
+    family = _family(parent.pid)
+    assert len(family) >= 20
+    parent.kill()
+    parent.wait(5)
+    poll_until(lambda: not _alive(family), "the end of every process", 10)
+
+
 def test_detached_pipeline_is_up_then_down(state: Path) -> None:
     """`up --detach` returns once all is healthy; commands reach it fast; `down` leaves nothing."""
     up = subprocess.run(
