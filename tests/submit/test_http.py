@@ -301,3 +301,13 @@ def test_a_target_without_submit_cannot_submit(tmp_path: Path) -> None:
     bare = made.settings.targets["t"].model_copy(update={"submit": None})
     with pytest.raises(ConfigError, match=r"targets.t: has no `submit`; only existing jobs"):
         HttpSubmitter("t", bare, Means(make_session(), made.clock, str))
+
+
+def test_proxies_of_the_environment_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is configured is what is asked: the environment is read in one place alone."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    with serving(TAKEN) as server:
+        assert following(tmp_path, server.url).submitter.submit(mark()).job_id == "j-1"
