@@ -20,6 +20,7 @@ from pipeline.host.errors import ProcessFailedError
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Mapping
+    from types import FrameType
 _PR_SET_PDEATHSIG: Final = 1
 _STEP: Final = 0.01
 
@@ -139,6 +140,11 @@ def end(processes: Iterable[Process], number: signal.Signals, seconds: float) ->
     wait_until(lambda: _all_ended(ending), seconds)
 
 
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End in order; uvicorn raises the signal again once it has shut its service down."""
+    sys.exit(0)
+
+
 def _all_ended(processes: list[Process]) -> bool:
     # Every one is asked, so that every one is waited for.
     return not [process for process in processes if not process.ended()]
@@ -149,8 +155,9 @@ def _child(what: Forked, parent: int) -> NoReturn:
     try:
         os.setsid()
         _die_with(parent, signal.SIGKILL)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, _leave)
         _redirect(what)
         os.environ.clear()
         os.environ.update(what.env)
