@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-import cel
-
 from checks._near import nearest
 from checks._pieces import FIELDS, PROTOTYPE
 
@@ -95,6 +93,8 @@ def compiled(text: str) -> Expression:
 
 
 def _parsed(text: str) -> _Program:
+    import cel  # noqa: PLC0415 - brings a terminal library with it: only suites that use it pay
+
     try:
         return cast("_Program", cel.compile(text))
     except Exception as error:
