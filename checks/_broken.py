@@ -52,7 +52,7 @@ def missing_service(case: Case, service: str) -> Finding:
         summary=f"no span of {service}",
         expected=f"at least one span with service.name `{service}`",
         seen=tuple(seen),
-        likely=_why_silent(case, service, logs, ran, near),
+        likely=_why_silent(service, logs, ran, near),
         query=f'{{ resource.service.name = "{service}" }}',
         absent=True,
         missing=(f"spans:{service}",),
@@ -60,7 +60,7 @@ def missing_service(case: Case, service: str) -> Finding:
     )
 
 
-def _why_silent(case: Case, service: str, logs: list[LogLine], ran: str, near: list[str]) -> str:
+def _why_silent(service: str, logs: list[LogLine], ran: str, near: list[str]) -> str:
     if near:
         return f"the service is now called `{near[0]}` (service.name was changed)"
     if any(line.sampled is False for line in logs):
@@ -87,7 +87,8 @@ def proof_of_life(case: Case, service: str) -> str:
         if sample.service == service and sample.type in ("counter", "histogram"):
             series = (sample.instance, sample.name, str(sorted(sample.labels.items())))
             (before if sample.phase is Phase.BEFORE else after)[series] = sample.value
-    grown = sorted({name for (_, name, _), value in after.items() if _grew(before, after, name)})
+    names = {name for (_, name, _) in after if _grew(before, after, name)}
+    grown = sorted(names, key=lambda name: (not name.endswith(("_total", "_count")), name))
     return f"{service} ran: its metric `{grown[0]}` increased" if grown else ""
 
 

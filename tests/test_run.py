@@ -324,7 +324,7 @@ def test_evidence_is_the_union_and_less_is_a_finding() -> None:
     world.source.span(0.1, *pipeline()).forgets(1.5, sid("chunk"))
     run = world.run()
     assert verdict(run).status is Status.PASS
-    assert any("replicas disagree" in finding for finding in run.findings)
+    assert any("replicas disagree" in one for src in run.evidence.sources for one in src.findings)
 
 
 def test_two_sources_of_one_signal_are_one_evidence() -> None:

@@ -30,6 +30,7 @@ from validator.submit.existing import ExistingJob
 from validator.submit.http import HttpSubmitter, Means
 from validator.submit.session import make_session
 from validator.suite import Suite
+from validator.templates import settled
 from validator.traces import parent_id_for
 
 PATIENCE = 5.0
@@ -86,9 +87,13 @@ class App:
             self._closing.pop()()
 
     def _source(self, name: str, settings: SourceSettings) -> Source:
-        from validator.sources.http import Bounds, Http  # noqa: PLC0415 - only if asked for
+        from validator.sources import http as sources_http  # noqa: PLC0415 - only if asked for
 
-        http = Http(name, make_session(), self.clock, Bounds(timeout=settings.timeout))
+        secret = getattr(settings, "headers", None) or {}
+        headers = {key: value.get_secret_value() for key, value in secret.items()}
+        session = sources_http.make_session(headers)
+        bounds = sources_http.Bounds(timeout=settings.timeout)
+        http = sources_http.Http(name, session, self.clock, bounds)
         if isinstance(settings, CollectorSettings):
             source: Source = self._collector(name, settings, http)
         elif isinstance(settings, RemoteCollectorSettings):
@@ -224,7 +229,7 @@ def existing_job(suite: Suite, existing: Existing, run_id: str) -> Job:
         state=JobState.UNKNOWN,
         status="",
         detail="",
-        fields={f"job.{name}": value for name, value in suite.job.items()},
+        fields=settled({f"job.{name}": value for name, value in suite.job.items()}),
         traces=(TraceRef(trace_id, "given"),) if trace_id else (),
         sent_parent=parent_id_for(trace_id) if trace_id else "",
         existing=True,

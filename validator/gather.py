@@ -35,7 +35,8 @@ class Channel:
     """One source as the source of one signal, and all that is known of it in this run.
 
     Times are Unix seconds. `wanted` tells that a check reads the signal; one that none reads is
-    asked only when the job has ended, for what it may prove. `next_at` is when it is due, None while it waits to be woken.
+    asked only when the job has ended, for what it may prove. `next_at` is when it is due, None
+    while it waits to be woken.
     `known` are the keys of everything that it has ever answered.
     """
 
@@ -182,8 +183,8 @@ class Gather:
         lost = len(channel.known - given) if had and answer.full else 0
         if lost and channel.signal is not Signal.METRICS:
             channel.findings[
-                f"{channel.source.name}: an answer lacked {lost} {channel.signal} items that an "
-                "earlier one had: replicas disagree, or data was dropped"
+                f"an answer lacked {lost} {channel.signal} items that an earlier one had: "
+                "replicas disagree, or data was dropped"
             ] = None
         channel.known |= given
         return new
@@ -192,10 +193,9 @@ class Gather:
         lag = now - end / _NANOSECONDS
         channel.lag = max(lag, channel.lag or 0.0)
         if lag > channel.source.lag_budget + self.skew:
-            channel.findings[
-                f"{channel.source.name} is slower than its lag budget of "
-                f"{channel.source.lag_budget:g} s"
-            ] = None
+            channel.findings[f"slower than its lag budget of {channel.source.lag_budget:g} s"] = (
+                None
+            )
 
     def _show(self, channel: Channel, answer: Answer) -> None:
         if answer.spans or answer.logs:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from checks import CheckKind
+from validator.errors import ConfigError
 from validator.model import Evidence, JobState, Signal, Status, Verdict
 from validator.suite import CheckSpec
 from validator.templates import UnboundTemplate, bind
@@ -49,10 +50,14 @@ class Judge:
             verdict = kind.evaluate(bind(spec, evidence.job, kind), evidence)
         except UnboundTemplate as unbound:
             verdict = _undecided(spec, kind, "unbound_template", str(unbound))
+        except ConfigError as unfit:  # what the target answered is not what the check takes
+            verdict = _undecided(spec, kind, "unfit_parameters", str(unfit))
         except Exception as error:  # noqa: BLE001 - a check that breaks must not lose the run
             detail = f"the check itself broke ({type(error).__name__}: {error}); please report it"
             verdict = _undecided(spec, kind, "check_broke", detail)
-        return replace(verdict, check=spec.kind, name=spec.name, catches=spec.catches)
+        return replace(
+            verdict, check=spec.kind, name=spec.name, catches=spec.catches, level=spec.level
+        )
 
 
 def _undecided(spec: CheckSpec, kind: CheckKind, code: str, summary: str) -> Verdict:

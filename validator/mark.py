@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from validator.ports import Mark
+from validator.templates import settled
 from validator.traces import parent_id_for
 
 SYNTHETIC_BAGGAGE = "traffic=synthetic"
@@ -41,11 +42,13 @@ def new_mark(
         parent_id=parent_id if traceparent else "",
         traceparent=f"00-{trace_id}-{parent_id}-01" if traceparent else "",
         baggage=f"{SYNTHETIC_BAGGAGE},{RUN_ID_BAGGAGE}={run_id}" if baggage else "",
-        context={
-            "run.id": run_id,
-            "run.nonce": nonce,
-            "run.corpus": corpus,
-            "trace.id": trace_id if traceparent else "",
-            **{f"job.{name}": value for name, value in job.items()},
-        },
+        context=settled(
+            {
+                "run.id": run_id,
+                "run.nonce": nonce,
+                "run.corpus": corpus,
+                "trace.id": trace_id if traceparent else "",
+                **{f"job.{name}": value for name, value in job.items()},
+            }
+        ),
     )

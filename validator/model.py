@@ -359,7 +359,8 @@ class Verdict:
     """What one check says of one run's evidence.
 
     `check` is the kind, `name` its name in the suite. `code` is the first finding's code, or why
-    it is inconclusive. `examined` counts the pieces of evidence that were looked at: a pass has
+    it is inconclusive. `level` is `required`, `advisory` or `quarantined`: only required verdicts
+    set the exit code. `examined` counts the pieces of evidence that were looked at: a pass has
     at least one, unless the check says that nothing is what it wants.
     """
 
@@ -374,6 +375,7 @@ class Verdict:
     signals: tuple[Signal, ...]
     blocked_by: str
     catches: str
+    level: str = "required"
 
     @property
     def key(self) -> str:

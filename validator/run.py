@@ -323,7 +323,6 @@ class _Loop:
         job, now = self.follower.job, self.finished
         covered = self.gather.coverage(job, now, self.missing) if self.changed else self.covered
         evidence = self.gather.evidence(job, now, covered)
-        remarks = [finding for source in evidence.sources for finding in source.findings]
         run = Run(
             id=self.plan.mark.run_id,
             suite=self.plan.suite.name,
@@ -333,7 +332,7 @@ class _Loop:
             started=self.began,
             finished=now,
             verdicts=verdicts_of_record(self.plan.judge, evidence),
-            findings=tuple(dict.fromkeys([*self.findings, *remarks])),
+            findings=tuple(self.findings),
             evidence=evidence,
             interrupted=self.interrupted,
         )

@@ -47,11 +47,13 @@ def headline(verdict: Verdict) -> str:
     if verdict.status is Status.BLOCKED:
         by = f"by {plain(verdict.blocked_by)}"
         return f"{by}: {summary}" if summary else by
-    return summary
+    return summary if verdict.level == "required" else f"({verdict.level}) {summary}"
 
 
 def notes(run: Run, verdict: Verdict) -> list[Note]:
     """Return everything below the headline: each finding, then what the verdict itself adds."""
+    if verdict.status is Status.BLOCKED:
+        return []  # what it found only repeats what the other says
     titled = len(verdict.findings) > 1
     found = [
         Note(

@@ -139,6 +139,7 @@ def _verdict() -> _Schema:
         signals={"type": "array", "items": _SIGNAL},
         blocked_by=_TEXT,
         catches={"type": "string", "description": "the incident that the check is there for"},
+        level={"enum": ["required", "advisory", "quarantined"]},
     )
 
 

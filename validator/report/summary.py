@@ -34,10 +34,11 @@ def counts(runs: Sequence[Run]) -> dict[Status, int]:
 def exit_code(runs: Sequence[Run]) -> int:
     """Return 1 if anything failed, else 3 if anything is open, else 2 if nothing passed, else 0.
 
-    A blocked verdict never changes the code. A run that was interrupted, or a verdict that is
+    Only required verdicts count; advisory and quarantined ones are told and decide nothing. A
+    blocked verdict never changes the code. A run that was interrupted, or a verdict that is
     still pending, is as inconclusive as one that says so.
     """
-    found = counts(runs)
+    found = Counter(v.status for run in runs for v in run.verdicts if v.level == "required")
     if found[Status.FAIL]:
         return 1
     interrupted = any(run.interrupted for run in runs)
