@@ -168,13 +168,16 @@ class RunningPipeline:
         return [span for span in found if span["context"]["trace_id"] == f"0x{trace_id}"]
 
     def wait_for_span(self, trace_id: str, name: str) -> list[dict[str, Any]]:
-        """Wait until a span of this name was exported; return what there is of its trace."""
+        """Wait until a span of this name and all parents were exported; return the trace."""
 
         def look() -> list[dict[str, Any]] | None:
             spans = self.spans(trace_id)
-            return spans if any(span["name"] == name for span in spans) else None
+            ids = {span["context"]["span_id"] for span in spans}
+            roots = [span for span in spans if span["parent_id"] not in ids]
+            named = any(span["name"] == name for span in spans)
+            return spans if named and len(roots) == 1 else None
 
-        return poll_until(look, f"the span {name} of trace {trace_id}")
+        return poll_until(look, f"the span {name} of trace {trace_id}, which has one root,")
 
     def wait_for_span_of_job(self, job_id: str, name: str) -> dict[str, Any]:
         """Wait until a span of this name was exported for a job, in whatever trace."""
