@@ -9,7 +9,8 @@ import pytest
 from tests.sources import encode
 from tests.sources.conftest import Rig, ask, http
 from tests.sources.encode import Row
-from tests.sources.servers import Canned, serving
+from tests.sources.servers import Canned, always, serving
+from validator.errors import SourceError
 from validator.sources.collector.client import RemoteCollectorSource
 from validator.sources.http import Bounds
 
@@ -107,6 +108,19 @@ def test_closing_ends_the_wait_at_once(rig: Rig) -> None:
     assert not any(thread.is_alive() for thread in threads)
     source.on_change(woken.set)
     assert not [t for t in threading.enumerate() if t.name == "collector-changes"]
+
+
+@pytest.mark.req("V-13")
+def test_an_answer_with_fewer_items_than_announced_is_nonsense(rig: Rig) -> None:
+    """Items that were lost on the way are not taken for items that are not there."""
+    rig.send("traces", encode.traces([Row(TRACE)]))
+    real = rig.get(f"/api/v1/evidence?trace_id={TRACE}&encoding=protobuf")
+    body = real.content.replace(b'"items":1', b'"items":2')
+    with serving(always(Canned(body=body, media=real.headers["Content-Type"]))) as served:
+        source = RemoteCollectorSource("r", served.url, http("r"), 1.0)
+        with pytest.raises(SourceError, match="2 items were announced, 1 came"):
+            source.traces(ask(TRACE))
+        source.close()
 
 
 @pytest.mark.req("V-13")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from tests.sources.servers import Canned, always, serving
+from validator.clock import SystemClock
 from validator.errors import SourceError, SourceFailure
 from validator.sources.http import Bounds, Call, Http, make_session
 from validator.testing import FakeClock
@@ -140,3 +143,23 @@ def test_unknown_hosts_cannot_be_connected_to() -> None:
         http.call(Call("http://no-such-host.invalid/"))
     http.close()
     assert caught.value.failure is SourceFailure.CONNECT
+
+
+@pytest.mark.req("V-13")
+def test_a_body_that_drips_is_not_waited_for() -> None:
+    """An answer that comes byte by byte is given up on in time, though something always comes."""
+    let_go = threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not let_go.wait(0.05):
+                handler.wfile.write(b"x")
+
+    with serving(drip) as served:
+        http = Http("s", make_session(), SystemClock(), Bounds(timeout=0.5))
+        with pytest.raises(SourceError) as caught:
+            http.call(Call(served.url))
+        let_go.set()
+    http.close()
+    assert caught.value.failure is SourceFailure.TOO_SLOW
