@@ -1,0 +1,218 @@
+"""Promises of `log_fields`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.checks.build import FAR, JOB, TRACE, attempt, coverage, evidence, job, log, span, span_id
+from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
+from validator.model import CoverageState, LogLine, Status, TraceRef
+
+pytestmark = pytest.mark.req("V-06")
+
+FIELDS = {"failed_stage": "scraping", "error_code": "http_403", "job_id": JOB}
+PARAMS: dict[str, Any] = {
+    "logs": {"service": "scraper", "severity_at_least": "ERROR"},
+    "require": ["failed_stage", "error_code", "trace_id", "job_id"],
+    "equals": {"job_id": JOB},
+    "trace_is_job": True,
+}
+
+
+def failure(**fields: Any) -> LogLine:
+    """Make a good failure line, with fields of the line changed."""
+    made = {"severity": "ERROR", "attributes": FIELDS, **fields}
+    return log("scraper", "blocked by the site", **made)
+
+
+ROOT = span("orchestrator", "root", id="root")
+
+
+def test_a_line_with_everything_passes() -> None:
+    """A line delivered twice is one line; less severe lines do not matter."""
+    lines = [failure(), replace(failure(), source="loki", seen=1.0), log("scraper", "fetching")]
+    verdict = judge("log_fields", PARAMS, evidence([ROOT], lines))
+    assert passes(verdict)
+    assert verdict.examined == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        (failure(trace_id=""), "field_missing", "found by the job's id only"),
+        (failure(trace_id=FAR), "foreign_trace", f"names trace {FAR}"),
+        (failure(attributes={**FIELDS, "error_code": ""}), "field_empty", "present but empty"),
+        (failure(attributes={k: v for k, v in FIELDS.items() if k != "failed_stage"}),
+         "field_missing", "has no `failed_stage`"),
+        (failure(attributes={**FIELDS, "job_id": "x"}), "field_value", '`job_id` = "x"'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_the_line_and_the_query(
+    line: LogLine, code: str, words: str
+) -> None:
+    """The body, the instance and a query to paste are named."""
+    verdict = judge("log_fields", PARAMS, evidence([ROOT], [line]))
+    assert (verdict.status, only(verdict).code) == (Status.FAIL, code)
+    for word in (words, "blocked by the site", "scraper-1", '{service_name="scraper"} | job_id='):
+        assert word in told(verdict)
+
+
+def test_a_line_outside_of_any_span_is_explained() -> None:
+    """Without a trace the likely cause is lost context; the body of a long line is cut."""
+    line = replace(failure(trace_id="", severity="FATAL"), body="x" * 200)
+    params = {**PARAMS, "trace_is_job": False}
+    verdict = judge("log_fields", params, evidence([], [line]))
+    assert "outside of a span" in told(verdict)
+    assert f"{'x' * 80}…" in told(verdict)
+
+
+def test_the_trace_may_stand_in_an_attribute() -> None:
+    """Backends that keep only JSON have it there; a record's own field goes first."""
+    line = failure(trace_id="", attributes={**FIELDS, "trace_id": TRACE.upper()})
+    assert passes(judge("log_fields", PARAMS, evidence([ROOT], [line])))
+    empty = failure(trace_id="", attributes={**FIELDS, "trace_id": ""})
+    assert judge("log_fields", PARAMS, evidence([ROOT], [empty])).code == "field_missing"
+    odd = failure(trace_id="", attributes={**FIELDS, "trace_id": 7})
+    assert not passes(judge("log_fields", PARAMS, evidence([ROOT], [odd])))
+
+
+def test_a_trace_that_only_the_line_itself_vouches_for_is_not_the_jobs() -> None:
+    """The job's id on a line of another trace does not make that trace the job's; a span does."""
+    of = job(traces=(TraceRef(TRACE, "sent"), TraceRef(FAR, "job_id")))
+    line = failure(trace_id=FAR)
+    assert judge("log_fields", PARAMS, evidence([ROOT], [line], job=of)).code == "foreign_trace"
+    far = span("scraper", "work", trace=FAR, parent="")
+    assert passes(judge("log_fields", PARAMS, evidence([ROOT, far], [line], job=of)))
+
+
+@pytest.mark.parametrize(
+    ("traces", "status"),
+    [
+        (CoverageState.OPEN, Status.PENDING),
+        (CoverageState.UNREACHABLE, Status.INCONCLUSIVE),
+        (CoverageState.ABSENT, Status.FAIL),
+        (CoverageState.EXHAUSTED, Status.FAIL),
+    ],
+)
+def test_whose_trace_it_is_may_depend_on_the_spans(traces: CoverageState, status: Status) -> None:
+    """A strange trace may turn out to be the job's while spans are awaited or unknown."""
+    covered = coverage(CoverageState.SETTLED, traces=traces)
+    line = failure(trace_id=FAR)
+    assert judge("log_fields", PARAMS, evidence([], [line], coverage=covered)).status is status
+
+
+@pytest.mark.parametrize(
+    ("logs", "line", "words"),
+    [
+        ({"service": "scrapper"}, failure(), "nearest service: `scraper`"),
+        ({"service": "zzz"}, failure(), "its logs are not exported"),
+        ({"severity_at_least": "ERROR"}, failure(severity="INFO"), "INFO `blocked"),
+        ({"severity_at_least": "ERROR"}, failure(severity=""), "no severity `blocked"),
+        ({"where": {"failed.stage": "scraping"}}, failure(), "has `failed_stage`"),
+        ({"where": {"zzz": "x", "error_code": "http_403"}}, failure(), "it has no `zzz`"),
+        ({"where": {"error_code": "http_404"}}, failure(), 'it has `error_code` = "http_403"'),
+    ],
+)
+@pytest.mark.req("V-13")
+def test_a_selector_that_matches_nothing_fails_and_says_what_came_near(
+    logs: dict[str, Any], line: LogLine, words: str
+) -> None:
+    """No match is a failure with the nearest candidate."""
+    verdict = judge("log_fields", {**PARAMS, "logs": logs}, evidence([ROOT], [line]))
+    assert (verdict.code, only(verdict).absent, verdict.examined) == ("no_match", True, 0)
+    assert words in told(verdict)
+
+
+@pytest.mark.req("V-13")
+def test_no_line_at_all_never_passes() -> None:
+    """Not even where none has to match: there was nothing to look at."""
+    for extra in ({}, {"min_matches": 0}):
+        verdict = judge("log_fields", {**PARAMS, **extra}, evidence([ROOT]))
+        assert verdict.status is Status.FAIL
+        assert "logs" in only(verdict).needs
+    assert only(judge("log_fields", PARAMS, evidence([ROOT]))).needs == (
+        "job",
+        "logs:scraper",
+        "logs",
+    )
+
+
+def test_none_may_match_where_the_suite_says_so() -> None:
+    """With `min_matches: 0` other lines of the job show that there was something."""
+    params = {**PARAMS, "min_matches": 0}
+    assert passes(judge("log_fields", params, evidence([ROOT], [log("scraper", "fine")])))
+
+
+def test_fewer_than_asked_fail() -> None:
+    """The count is told."""
+    verdict = judge("log_fields", {**PARAMS, "min_matches": 2}, evidence([ROOT], [failure()]))
+    assert (verdict.code, "only 1" in verdict.summary) == ("too_few", True)
+
+
+def test_lines_of_earlier_attempts_are_told_only() -> None:
+    """What an attempt logged that another replaced is a note."""
+    tries = [attempt("scraper", "run/scrape", "t1", id=f"a{n}", ms=n * 50) for n in (1, 2)]
+    old = failure(span_id=span_id("a1"), attributes={}, ms=60)
+    new = failure(span_id=span_id("a2"), ms=110)
+    verdict = judge("log_fields", PARAMS, evidence(tries, [old, new]))
+    assert passes(verdict)
+    assert any(note.startswith("attempt 1 of 2: ERROR") for note in verdict.notes)
+
+
+def test_a_wrong_line_decides_at_once_only_where_no_retry_can_replace_it() -> None:
+    """A line of a span outside of any attempt is final; one without a known span waits."""
+    wrong = failure(attributes={})
+    at_once = evidence([ROOT], [wrong], state=CoverageState.OPEN)
+    assert judge("log_fields", PARAMS, at_once).status is Status.FAIL
+    later = evidence([], [wrong], state=CoverageState.OPEN)
+    assert judge("log_fields", PARAMS, later).status is Status.PENDING
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize("state", INCOMPLETE)
+def test_no_pass_on_incomplete_evidence_but_for_one_that_exists(state: CoverageState) -> None:
+    """`on: any` passes early with a line of a span that no retry can replace."""
+    found = evidence([ROOT], [failure(), failure(ms=20, attributes={})], state=state)
+    fine = evidence([ROOT], [failure()], state=state)
+    assert not passes(judge("log_fields", PARAMS, fine))
+    assert passes(judge("log_fields", {**PARAMS, "on": "any"}, found))
+    unknown = evidence([], [failure()], state=state)
+    assert not passes(judge("log_fields", {**PARAMS, "on": "any"}, unknown))
+
+
+@pytest.mark.parametrize(
+    ("severity", "selected"),
+    [("WARNING", True), ("warn", True), ("ERROR2", True), ("Critical", True),
+     ("Information", False), ("", False), ("verbose", False)],
+)  # fmt: skip
+def test_severities_are_known_by_their_usual_names(*, severity: str, selected: bool) -> None:
+    """Loki, Python and OTLP name them in their own ways; an unknown one is below all."""
+    params = {"logs": {"severity_at_least": "WARN"}, "require": ["job_id"]}
+    verdict = judge("log_fields", params, evidence([ROOT], [failure(severity=severity)]))
+    assert passes(verdict) is selected
+
+
+def test_fields_of_the_record_itself_and_of_the_resource_are_fields() -> None:
+    """`body`, `service` and the resource are read like attributes."""
+    params = {
+        "require": ["body", "span_id"],
+        "equals": {"service": "scraper", "resource.service.name": "scraper"},
+        "matches": {"body": "blocked .*"},
+    }
+    assert passes(judge("log_fields", params, evidence([ROOT], [failure()])))
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({}, "says nothing of the fields"),
+        ({"trace_is_job": True, "on": "any", "min_matches": 0}, "contradicts"),
+        ({"trace_is_job": True, "logs": {"severity_at_least": "BAD"}}, "FATAL"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_load(params: dict[str, Any], words: str) -> None:
+    """Nothing is half accepted."""
+    assert words in refused("log_fields", params)
