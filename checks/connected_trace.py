@@ -20,17 +20,21 @@ KIND = "connected_trace"
 
 
 class ConnectedTraceParams(Params):
-    """Which services the trace has, and how they are joined.
+    """Which services the trace has, and how they are joined."""
 
-    `metrics` are families to read besides: their increase proves that a service without spans
-    ran.
-    """
-
-    services: tuple[str, ...] = Field(min_length=1)
-    edges: tuple[str, ...] = ()
-    hops: Literal["parent", "link", "either"] = "parent"
-    exact: bool = False
-    metrics: tuple[str, ...] = ()
+    services: tuple[str, ...] = Field(
+        min_length=1, description="the `service.name`s that have to have left spans"
+    )
+    edges: tuple[str, ...] = Field(
+        (), description="`a -> b`: directly below; `a ->> b`: others may stand between"
+    )
+    hops: Literal["parent", "link", "either"] = Field(
+        "parent", description="how queue hops are joined: by the parent, or by a span link"
+    )
+    exact: bool = Field(default=False, description="whether a service that is not named is a fail")
+    metrics: tuple[str, ...] = Field(
+        (), description="metric families whose increase proves that a silent service ran"
+    )
 
     @field_validator("edges")
     @classmethod

@@ -6,8 +6,6 @@ it what it knows of anybody's pipeline, an address and a key.
 
 from __future__ import annotations
 
-import ctypes
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from validator.app import App
@@ -23,12 +21,12 @@ from validator.config import environment, load_settings
 from validator.errors import ValidatorError
 from validator.model import Run, Status
 from validator.ports import Clock
+from validator.resources import folder
 from validator.sources.collector.server import Collector
 from validator.suite import Suite
 
 _UP_SECONDS = 60.0
-_PR_SET_PDEATHSIG = 1
-_SUITES = "suites"
+_PIPELINE = (sys.executable, "-m", "pipeline")
 
 Caught = frozenset[tuple[str, str]]
 """Failing verdicts, each as suite and name."""
@@ -115,13 +113,12 @@ class Pipeline:
         env = {**environment(), "OTEL_EXPORTER_OTLP_ENDPOINT": otlp}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline", "up", "--state-dir", str(state)],
+                [*_PIPELINE, "up", "--end-with-parent", "--state-dir", str(state)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=env,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread runs Python here yet
+                start_new_session=True,  # Ctrl-C is for us; we end it
             )
 
     def wait(self) -> Mapping[str, str]:
@@ -149,7 +146,7 @@ class Pipeline:
 
     def _call(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "pipeline", *arguments],
+            [*_PIPELINE, *arguments],
             capture_output=True,
             text=True,
             timeout=_UP_SECONDS,
@@ -170,11 +167,6 @@ class Pipeline:
                 self._process.wait()
 
 
-def _die_with_parent() -> None:
-    """In the child: be ended when the parent is, however it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 @contextmanager
 def stage(collector: Collector, clock: Clock) -> Iterator[tuple[Pipeline, Mapping[str, str]]]:
     """Have a pipeline that exports to `collector`, in a folder of its own that goes with it."""
@@ -187,14 +179,11 @@ def stage(collector: Collector, clock: Clock) -> Iterator[tuple[Pipeline, Mappin
             pipeline.close()
 
 
-def suites_folder() -> Path:
-    """Return where the suites of the reference pipeline are, in a clone and installed."""
-    return Path(__file__).resolve().parents[1] / _SUITES
-
-
 def app_for(collector: Collector, variables: Mapping[str, str]) -> App:
     """Return the app of the shipped configuration, reading the collector that runs already."""
-    settings = load_settings(suites_folder() / "obs-validator.yaml", {**environment(), **variables})
+    settings = load_settings(
+        folder("suites") / "obs-validator.yaml", {**environment(), **variables}
+    )
     return App(settings, clock=collector.clock, collectors={"collector": collector})
 
 
@@ -234,11 +223,4 @@ def show(
         with ConsoleObserver(sys.stderr, reports=False) as observer:
             runs = app.check(suites, observer)
         title = " and ".join(broken.switches) or "good"
-        runs = tuple(replace(run, suite=run.suite) for run in runs)
         yield Shown(title, runs, judge_break(broken, runs), app.clock.monotonic() - began)
-
-
-def summary(shown: Sequence[Shown]) -> str:
-    """Return the demonstration's result as one JSON line, for programs."""
-    parts = [{"title": s.title, "wrong": s.wrong, "seconds": round(s.seconds, 1)} for s in shown]
-    return json.dumps(parts)

@@ -32,7 +32,7 @@ def play(output: Path) -> int:
         with demo.stage(collector, clock) as (pipeline, variables):
             click.echo(f"healthy after {clock.monotonic() - began:.1f} s\n")
             with demo.app_for(collector, variables) as app:
-                suites = load_suites(app.settings, CHECKS)
+                suites = sorted(load_suites(app.settings, CHECKS), key=lambda suite: suite.name)
                 for part in demo.show(app, pipeline, suites, _announce):
                     shown.append(part)
                     _tell(part)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
-_PLACES = (
-    Path(__file__).resolve().parents[2] / "docs" / "checks",
-    Path(__file__).resolve().parents[1] / "docs" / "checks",
-)
-"""In a clone, and in an installed package."""
+from validator.resources import folder
 
 
 @click.command()
@@ -43,11 +38,7 @@ def explain(kind: str | None) -> None:
 
 def page(kind: str) -> str:
     """Return the page of a kind, in Markdown."""
-    for place in _PLACES:
-        path = place / f"{kind}.md"
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    raise FileNotFoundError(f"docs/checks/{kind}.md is not installed")
+    return (folder("docs/checks") / f"{kind}.md").read_text(encoding="utf-8")
 
 
 def _first_sentence(kind: str) -> str:
