@@ -67,7 +67,7 @@ def _covered(evidence: Evidence, signal: Signal) -> Coverage:
         return evidence.covered(signal)
     job = evidence.job
     over = job.state in (JobState.REFUSED, JobState.TIMED_OUT, JobState.NOT_SUBMITTED)
-    if job.ended is None and not over:
+    if job.state is JobState.RUNNING or (job.ended is None and not over):
         return Coverage(CoverageState.OPEN, "the job has not ended", (job.target,))
     return Coverage(CoverageState.SETTLED, "the job is over", (job.target,))
 

@@ -99,6 +99,7 @@ def test_the_least_trustworthy_signal_decides() -> None:
     ("state", "ended", "status"),
     [
         (JobState.RUNNING, None, Status.PENDING),
+        (JobState.RUNNING, END, Status.PENDING),
         (JobState.PASSED, None, Status.PENDING),
         (JobState.PASSED, END, Status.PASS),
         (JobState.TIMED_OUT, None, Status.PASS),
