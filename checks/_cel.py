@@ -98,14 +98,16 @@ def _parsed(text: str) -> _Program:
     try:
         return cast("_Program", cel.compile(text))
     except Exception as error:
-        found = _PLACE.search(str(error))
-        if found is None:
-            raise ValueError(f"is not a CEL expression: {error}") from error
-        line, column, reason = found.groups()
-        reason = reason.partition(" expecting ")[0]
-        raise ValueError(
-            f"is not a CEL expression: line {line}, column {column}: {reason}"
-        ) from error
+        raise ValueError(f"is not a CEL expression: {reason_of(str(error))}") from error
+
+
+def reason_of(message: str) -> str:
+    """Return the first complaint of the parser with its place, without what it expected."""
+    found = _PLACE.search(message)
+    if found is None:
+        return message.partition("\n")[0]
+    line, column, reason = found.groups()
+    return f"line {line}, column {column}: {reason.partition(' expecting ')[0]}"
 
 
 def _meant(name: str, known: Mapping[str, Any] | frozenset[str]) -> str:
@@ -160,10 +162,10 @@ def offenders(expression: Expression, context: Mapping[str, Any]) -> list[dict[s
         return []
     variable, name = head.groups()
     predicate = text[head.end() : text.rstrip().rindex(")")]
-    program = _parsed(f"{variable}.filter({name}, !({predicate}))")
     try:
+        program = _parsed(f"{variable}.filter({name}, !({predicate}\n))")
         return cast("list[dict[str, Any]]", _executed(program, context))
-    except ExpressionError:
+    except (ExpressionError, ValueError):
         return []  # `all` ends at the first that is wrong; a later one cannot be evaluated
 
 

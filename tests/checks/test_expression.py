@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from checks._cel import Expression, compiled, offenders
+from checks._cel import Expression, compiled, offenders, reason_of
 from tests.checks.build import JOB, attempt, evidence, job, log, sample, span, span_id
 from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
 from validator.model import CoverageState, Evidence, Signal, Status
@@ -201,3 +201,15 @@ def test_brackets_in_text_do_not_confuse() -> None:
     expr = "spans.all(s, s.name != 'a) (b' && s.name != \"(\")"
     assert passes(holds(expr))
     assert compiled("job.id != ')' && spans.all(s, (s.name != ''))").depth == 1
+
+
+def test_comments_do_not_confuse() -> None:
+    """A bracket in a comment may hide which items are wrong, never that some are."""
+    verdict = holds("spans.all(s, s.name == 'x' // (\n)")
+    assert verdict.code == "expression_false"
+    assert holds("spans.all(s, s.name == 'x' // why\n)").findings[0].spans
+
+
+def test_what_the_parser_says_otherwise_is_passed_on() -> None:
+    """A complaint without a place is said as it is, in a line."""
+    assert reason_of("too deep\nat once") == "too deep"
