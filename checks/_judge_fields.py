@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from checks._bounded import few, marked
 from checks._fields import Complaint
 from checks._words import listed
 from validator.model import Finding
@@ -71,7 +72,7 @@ def _finding(told: Told[T], group: Sequence[tuple[T, Complaint]], of: int) -> Fi
         ),
         likely=_likely(first, len(group), of),
         query=told.query(group[0][0]),
-        spans=tuple(filter(None, (told.ids(piece) for piece, _ in group))),
+        spans=marked(told.ids(piece) for piece, _ in group),
         final=any(told.final(piece) for piece, _ in group),
     )
 
@@ -104,7 +105,7 @@ def on_any(told: Told[T], wrong: Wrong[T]) -> list[Finding]:
             seen=tuple(f"{told.name(piece)} {complaint.seen}" for complaint in said),
             likely=hints[0],
             query=told.query(piece),
-            spans=tuple(filter(None, [told.ids(piece)])),
+            spans=marked([told.ids(piece)]),
             absent=True,
         )
     ]
@@ -112,7 +113,7 @@ def on_any(told: Told[T], wrong: Wrong[T]) -> list[Finding]:
 
 def earlier_notes(told: Told[T], word: Callable[[T], str], earlier: Wrong[T]) -> tuple[str, ...]:
     """Tell what is wrong with pieces of attempts that another replaced; it decides nothing."""
-    return tuple(
+    return few(
         f"{word(piece)}: {told.name(piece)} {complaint.seen}"
         for piece, said in earlier
         for complaint in said

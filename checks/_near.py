@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice
 
 _MOST_COMPARED = 500
@@ -12,7 +13,13 @@ _LEAST_ALIKE = 0.6
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the candidate most like `word`, empty if none is alike; spelling goes first."""
-    candidates = sorted({name for name in islice(known, _MOST_COMPARED) if name and name != word})
+    candidates = {name for name in islice(known, _MOST_COMPARED) if name and name != word}
+    return _nearest(word, tuple(sorted(candidates)))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(word: str, candidates: tuple[str, ...]) -> str:
+    """Compare once: a hundred thousand spans of a kind have the same keys."""
     bare = _bare(word)
     for name in candidates:
         if bare and _bare(name) == bare:

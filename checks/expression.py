@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from checks._bounded import marked
 from checks._cel import Expression, ExpressionError, compiled, offenders
 from checks._params import Params
 from checks._pieces import variables
@@ -170,7 +171,7 @@ def _false(
         seen=tuple(named + more) or (f"false over {_counts(sizes) or 'the job'}",),
         likely="",
         query=logql(evidence) if logs_only else traceql(evidence),
-        spans=tuple(item["span_id"] for item in items if item.get("span_id")),
+        spans=marked(item.get("span_id", "") for item in items),
         absent=not items and bool(sizes),
     )
 

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from checks._attempts import Attempts, attempts_of
+from checks._bounded import few, marked
 from checks._params import Params
 from checks._select import SpanSelector, span_query
 from checks._trace import key_of
@@ -216,7 +217,7 @@ def _broken(
             seen=tuple([f"{_name(span)} {said}" for span, said in wrong[:_MOST_NAMED]] + more),
             likely=rule.likely,
             query=span_query(evidence, params.spans, wrong[0][0]),
-            spans=tuple(span.span_id for span, _ in wrong),
+            spans=marked(span.span_id for span, _ in wrong),
             final=any(attempts.is_final(span) for span, _ in wrong),
         )
     ]
@@ -251,7 +252,7 @@ def _too_many(
         likely="the work is done more often than it should: a call is repeated, or a task was "
         "retried whose spans carry no task id",
         query=span_query(evidence, params.spans, matched[0]),
-        spans=tuple(span.span_id for span in matched),
+        spans=marked(span.span_id for span in matched),
         final=lasting > most,
     )
 
@@ -259,7 +260,7 @@ def _too_many(
 def _earlier_notes(
     params: SpanOutcomeParams, attempts: Attempts, rules: list[_Rule]
 ) -> tuple[str, ...]:
-    return tuple(
+    return few(
         f"{attempts.word(key_of(span))}: {_name(span)} {said}"
         for span in attempts.earlier
         if params.spans.selects(span)

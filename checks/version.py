@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from checks._attempts import Attempts, attempts_of
+from checks._bounded import few, marked
 from checks._params import Params
 from checks._queries import traceql
 from checks._select import SpanSelector
@@ -98,12 +99,12 @@ def _mismatch(wanted: str, service: str, spans: list[Span], evidence: Evidence) 
         ),
         likely=likely,
         query=traceql(evidence, service),
-        spans=tuple(span.span_id for span in spans if _version(span) != wanted),
+        spans=marked(span.span_id for span in spans if _version(span) != wanted),
     )
 
 
 def _earlier_notes(params: VersionParams, attempts: Attempts) -> tuple[str, ...]:
-    return tuple(
+    return few(
         f"{attempts.word(key_of(span))}: `{span.name}` was run by {span.instance or span.service} "
         f"of version {_version(span) or '(none)'}"
         for span in attempts.earlier

@@ -19,13 +19,14 @@ GOOD = {
     "queue.name": "scrape",
     "request.mode": "async",
     "retries": 1,
+    "attempts": 1,
 }
 SCRAPE = {"service": "scraper", "name": "scrape_task"}
 PARAMS: dict[str, Any] = {
     "spans": SCRAPE,
     "require": ["job.id", "job.url", "job.stage", "queue.name", "request.mode"],
     "types": {"retries": "int"},
-    "equals": {"job.id": JOB},
+    "equals": {"job.id": JOB, "attempts": 1},
     "matches": {"job.url": "https://.*"},
     "one_of": {"request.mode": ["async", "sync"]},
     "absent": ["http.request.header.*", "password"],
@@ -57,6 +58,9 @@ def test_a_span_with_everything_passes() -> None:
         ({"retries": "1"}, "attribute_type", '`retries` = "1" (string)'),
         ({"job__id": "other"}, "attribute_value", f'`job.id` = "{JOB}" (string)'),
         ({"job__url": "ftp://x"}, "attribute_value", "matching /https://.*/"),
+        ({"job__url": b"https://x"}, "attribute_value", "(bytes)"),
+        ({"attempts": True}, "attribute_value", "`attempts` = true (bool)"),
+        ({"attempts": 1.0}, "attribute_value", "`attempts` = 1.0 (float)"),
         ({"job__url": 7}, "attribute_value", "`job.url` = 7 (int)"),
         ({"request__mode": "batch"}, "attribute_value", 'one of "async", "sync"'),
         ({"password": "hunter2"}, "attribute_forbidden", "has `password`"),
@@ -285,3 +289,20 @@ def test_a_pattern_in_where_selects() -> None:
             "span_attributes", {"spans": selector, "require": ["job.id"]}, evidence([scrape()])
         )
         assert passes(verdict) is found
+
+
+def test_what_is_told_is_bounded() -> None:
+    """Hundreds of wrong spans and notes do not flood a report or a stored run."""
+    tries = [attempt("scraper", "run/scrape", "t1", id=f"a{n}", ms=n) for n in range(30)]
+    params = {"spans": {"service": "scraper", "kind": "CONSUMER"}, "require": ["queue.name"]}
+    verdict = judge("span_attributes", params, evidence(tries))
+    assert verdict.notes[-1] == "… and 9 more"
+    many = [span("scraper", "scrape_task", id=f"{n:016x}", attributes={}) for n in range(600)]
+    assert (
+        len(
+            only(
+                judge("span_attributes", {"spans": SCRAPE, "require": ["a"]}, evidence(many))
+            ).spans
+        )
+        == 500
+    )
