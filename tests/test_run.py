@@ -382,6 +382,30 @@ def test_a_target_that_links_to_us_is_reached_through_its_link() -> None:
     assert verdict(run).status is Status.PASS
 
 
+def test_logs_of_a_trace_found_late_are_asked_for_before_anything_is_decided() -> None:
+    """Logs were answered in full before the second trace was known: that answer does not count."""
+    lines = ("log_fields", {"logs": {"where": {"body": "failed"}}, "require": ["error_code"]})
+    world = World(checks=[lines])
+    spans = pipeline()
+    cut = in_trace(spans[2:], OTHER, "run-scrape")
+    world.source.span(0.1, *spans[:2]).span(2.99, *cut)
+    world.source.log(0.1, line("scraper", "failed", trace=OTHER, error_code="x"))
+    assert verdict(world.run(), "log_fields").status is Status.PASS
+
+
+def test_a_chain_of_links_is_followed_to_its_end() -> None:
+    """Each trace links to the one before: all three are evidence."""
+    third = "3" * 32
+    chain = [
+        span("orchestrator", "POST /jobs", parent=parent_id_for(TRACE)),
+        span("scraper", "second", trace=OTHER, links=[(TRACE, "POST /jobs")]),
+        span("chunking", "third", trace=third, links=[(OTHER, "second")]),
+    ]
+    world = World(checks=[ANY])
+    world.source.span(0.1, *chain)
+    assert {one.trace_id for one in world.run().evidence.spans} == {TRACE, OTHER, third}
+
+
 def test_the_trace_of_another_job_is_no_evidence() -> None:
     """In a trace found by the job's id, the part that names another job is left out."""
     world = World(trace_context="new")

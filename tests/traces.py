@@ -34,7 +34,7 @@ def sid(name: str) -> str:
     return name.encode().hex()[:16].ljust(16, "0")
 
 
-def span(  # noqa: PLR0913 - a builder names what a test cares about
+def span(
     service: str,
     name: str,
     *,

@@ -36,7 +36,7 @@ class Channel:
 
     Times are Unix seconds. `wanted` tells that a check reads the signal; one that none reads is
     asked only when the job has ended, for what it may prove. `next_at` is when it is due, None
-    while it waits to be woken.
+    while it waits to be woken. `asked_for` are the traces that the last question named.
     `known` are the keys of everything that it has ever answered.
     """
 
@@ -45,6 +45,7 @@ class Channel:
     ask: Callable[[Question], Answer]
     wanted: bool = True
     in_flight: bool = False
+    asked_for: frozenset[str] = frozenset()
     next_at: float | None = None
     last_asked: float = 0.0
     step: float = 0.0
@@ -153,6 +154,13 @@ class Gather:
         if new:
             self.last_new[channel.signal] = max(now, self.last_new.get(channel.signal, 0.0))
         return new
+
+    def forget_stale(self, job: Job) -> None:
+        """Forget the fullness of answers to questions that did not name all of the job's traces."""
+        known = frozenset(ref.trace_id for ref in job.traces)
+        for channel in self.channels:
+            if channel.signal is not Signal.METRICS and not known <= channel.asked_for:
+                channel.full = None
 
     def fail(self, channel: Channel, error: SourceError) -> None:
         """Note that the channel could not be asked."""

@@ -40,7 +40,8 @@ class Question:
     A span or log line is wanted when its trace is one of `trace_ids`, or when one of its
     attributes named in `job_id_keys` equals `job_id` (never, when that is empty); for spans also
     when it links to a span of `trace_ids`. Whole traces are wanted, not only the spans that
-    match. `since` and `until` are Unix seconds, already padded by the skew. `control` is the
+    match. `since` and `until` are Unix seconds, already padded by the skew;
+    `since` is minus infinity when nobody knows when the job began. `control` is the
     trace id of a control record that the validator planted, empty if none was.
     """
 

@@ -142,7 +142,7 @@ class _Loop:
             skew=plan.suite.skew,
             settle=plan.suite.settle,
             patience=plan.patience,
-            began=self.began if plan.existing is None else 0.0,
+            began=self.began if plan.existing is None else float("-inf"),
             control=plan.mark.run_id.rjust(32, "c"),
         )
 
@@ -252,17 +252,18 @@ class _Loop:
 
     def _take_answer(self, channel: Channel, done: Done, now: float) -> None:
         channel.in_flight = False
+        before = self.follower.job
         if done.error is not None:
             self.gather.fail(channel, _as_source_error(channel, done.error))
         else:
-            before = self.follower.job
             self.follower.job = with_traces(before, done.value.traces)
             if self.gather.take(channel, done.asked, done.value, now):
                 self.changed = True
                 self._tell("gathering", f"{len(self.gather.spans)} spans")
-            if self.follower.job is not before:
-                self._all_due(now)
+            self.gather.forget_stale(self.follower.job)
         self.gather.plan(channel, self.follower.job, now, done.asked)
+        if self.follower.job is not before:
+            self._all_due(now)
 
     def _ask(self, index: int, word: str) -> None:
         channel = self.gather.channels[index]
@@ -270,6 +271,7 @@ class _Loop:
         channel.next_at = None
         channel.requests += 1
         question = self.gather.question(self.follower.job, self.parts.clock.now())
+        channel.asked_for = question.trace_ids
         self.parts.executor.start((word, index), lambda: channel.ask(question))
 
     def _all_due(self, now: float) -> None:

@@ -23,7 +23,7 @@ class Limits:
     age: float = 900.0
     series: int = 50_000
     losses: int = 20_000
-    body: int = 64 * MIB
-    inflated: int = 128 * MIB
-    json: int = 32 * MIB
+    body: int = 20 * MIB
+    inflated: int = 32 * MIB
+    json: int = 16 * MIB
     in_flight: int = 256 * MIB

@@ -86,7 +86,7 @@ class HttpReceiver:
         try:
             message = await self._taken(signal, request, media)
         except RefusedError as exc:
-            await _drain(request, self._limits.body * 4)
+            await _drain(request, self._limits.body * 12)
             if exc.status != 503:
                 self._ingest.refused(signal, f"{exc.status}: {exc.why}")
             status = Status(code=_CODES[exc.status], message=exc.why)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from validator.model import Signal, TraceRef
 from validator.ports import Clock, Question
@@ -15,6 +16,10 @@ from validator.sources.collector.items import Batch, Item, Piece
 from validator.sources.collector.limits import Limits
 from validator.sources.collector.losses import Losses, Mark
 from validator.sources.collector.pieces import marks_in
+
+_FLUSHED = 10.0
+"""Seconds after which exporters have flushed what they held when the collector began: twice the
+5 s of the SDKs' batch processors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Store:
         self._size = 0
         self._index = Index()
         self._losses = Losses(limits.losses)
-        self._version = int(clock.now() * 1000)
+        self._began = clock.now()
+        self._version = int(self._began * 1000)
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -159,10 +165,27 @@ class Store:
                         key=lambda reference: reference.trace_id,
                     )
                 ),
-                lost=tuple(self._losses.told(signal.value, owners, question.since)),
+                lost=(
+                    *self._losses.told(signal.value, owners, question.since),
+                    *self._before_it_listened(question, wanted),
+                ),
                 control_seen=self._holds(signal, question.control),
                 version=self._version,
             )
+
+    def _before_it_listened(self, question: Question, found: list[Item]) -> list[str]:
+        """Say that the job may have left something before there was anybody to take it.
+
+        Of a job whose beginning is not known only what came in well after the collector's own
+        beginning is known to be whole.
+        """
+        if question.since != float("-inf"):
+            return []
+        first = min((item.batch.seen for item in found), default=self._began)
+        if first >= self._began + _FLUSHED:
+            return []
+        at = datetime.fromtimestamp(self._began, UTC).strftime("%H:%M:%S UTC")
+        return [f"listens only since {at}: what the job had sent before that is not known"]
 
     def _scan(self, signal: Signal, question: Question) -> list[Item]:
         """Return the items that carry the job's id under a key that is not indexed.
