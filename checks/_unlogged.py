@@ -34,7 +34,7 @@ def too_few(
 ) -> Finding:
     """Describe a selector that matched fewer lines than it should; `counts`: wanted, found."""
     wanted, found = counts
-    seen, likely = _why(selector, lines) if not found else ([f"{found} of {wanted}"], "")
+    seen, likely = _why(selector, evidence, lines) if not found else ([f"{found} of {wanted}"], "")
     service = selector.service
     silent = service is not None and all(line.service != service for line in lines)
     needs = ["job"]
@@ -53,7 +53,9 @@ def too_few(
     )
 
 
-def _why(selector: LogSelector, lines: Sequence[LogLine]) -> tuple[list[str], str]:
+def _why(
+    selector: LogSelector, evidence: Evidence, lines: Sequence[LogLine]
+) -> tuple[list[str], str]:
     if not lines:
         likely = "the job's logs are not exported, or carry neither its trace nor its id"
         return ["no log line of the job at all"], likely
@@ -68,7 +70,11 @@ def _why(selector: LogSelector, lines: Sequence[LogLine]) -> tuple[list[str], st
         return seen, f"{service} logs without the job's trace or id, or its logs are not exported"
     best = min(own, key=lambda line: (len(selector.misfits(line)), -level(line.severity)))
     seen = [f"{len(own)} log lines{f' of {service}' if service else ''}; the nearest:"]
-    return [*seen, *_misfit(selector, best)], "it did not happen, or is logged in other words now"
+    keys = listed(f"`{key}`" for key in evidence.job_id_keys)
+    return [*seen, *_misfit(selector, best)], (
+        "it did not happen, is logged in other words now, or its line has neither the job's "
+        f"trace_id nor its id (looked for under {keys})"
+    )
 
 
 def _misfit(selector: LogSelector, line: LogLine) -> list[str]:

@@ -124,6 +124,8 @@ def test_a_selector_that_matches_nothing_fails_and_says_what_came_near(
     verdict = judge("log_fields", {**PARAMS, "logs": logs}, evidence([ROOT], [line]))
     assert (verdict.code, only(verdict).absent, verdict.examined) == ("no_match", True, 0)
     assert words in told(verdict)
+    if logs.get("service") is None:
+        assert "looked for under `job.id`, `job_id`" in told(verdict)
 
 
 @pytest.mark.req("V-13")
