@@ -243,7 +243,8 @@ class FakeMetrics:
                 raise SourceError(self.name, failure, "as the script says")
         latest: dict[object, Sample] = {}
         for at, sample in sorted(self._samples, key=lambda pair: pair[0]):
-            if at <= elapsed and sample.metric in metrics:
+            families = {*metrics, *(name.rpartition("_")[0] for name in metrics), "target_info"}
+            if at <= elapsed and sample.metric in families:
                 labels = tuple(sorted(sample.labels.items()))
                 latest[sample.service, sample.instance, sample.name, labels] = sample
         return Answer(samples=tuple(latest.values()))
