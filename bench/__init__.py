@@ -1,0 +1,1 @@
+"""What `make bench` measures: `python -m bench`, described in docs/benchmarks.md."""
