@@ -80,12 +80,12 @@ def compiled(text: str) -> Expression:
     bare = _TEXT.sub('""', text)
     bound = set(_MACRO.findall(bare))
     read = [name for name in program.variables() if name not in bound]
-    for name in read:
-        if name not in FIELDS and name not in _FUNCTIONS:
-            raise ValueError(f"`{name}` is not known{_meant(name, FIELDS)}")
     for name in program.functions():
         if name.isidentifier() and name not in _FUNCTIONS:
             raise ValueError(f"the function `{name}` is not known{_meant(name, _FUNCTIONS)}")
+    for name in read:
+        if name not in FIELDS and name not in _FUNCTIONS:
+            raise ValueError(f"`{name}` is not known{_meant(name, FIELDS)}")
     _check_fields(bare)
     _check_bool(program)
     reads = tuple(name for name in FIELDS if name in read)

@@ -14,7 +14,9 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic_core import SchemaError
 
@@ -30,7 +32,17 @@ Scalar = (
     | Annotated[float, Strict()]
     | Annotated[str, Strict()]
 )
-Value = Scalar | tuple[Scalar, ...]
+
+
+def _in_one_line(value: Any, take: ValidatorFunctionWrapHandler) -> Any:
+    """Complain once, not once for each type that it is not."""
+    try:
+        return take(value)
+    except ValidationError as error:
+        raise ValueError("expected text, a number, true or false, or a list of those") from error
+
+
+Value = Annotated[Scalar | tuple[Scalar, ...], WrapValidator(_in_one_line)]
 """A value that a suite compares with: text, a number, true or false, or a list of those."""
 
 TypeName = Literal["string", "int", "float", "bool", "array", "bytes", "map"]

@@ -175,7 +175,7 @@ def test_an_expression_of_the_job_alone_needs_no_telemetry() -> None:
         ("zzz == 1 && job.id == ''", "known are job, logs, samples, spans"),
         ("spans.all(s, s.servce == 'x')", "`servce` is not known; did you mean `service`?"),
         ("job.stat == 'x'", "did you mean `state`?"),
-        ("spans.al(s, s.name == 'x')", "is not known"),
+        ("spans.al(s, s.name == 'x')", "function `al` is not known; did you mean `all`?"),
         ("spans.all(s, s.name.startWith('x'))", "did you mean `startsWith`?"),
         ("size(spans)", "has to be true or false; it gives 1"),
         ("1 == 1", "reads no evidence"),

@@ -137,8 +137,9 @@ def test_values_of_suites_keep_their_types() -> None:
     adapter: TypeAdapter[Value] = TypeAdapter(Value)
     for value in (True, 1, 1.0, "1", (1, "a")):
         assert same(adapter.validate_python(value), value)
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="expected text, a number, true or false") as caught:
         adapter.validate_python({"a": 1})
+    assert caught.value.error_count() == 1
 
 
 def test_the_nearest_word_is_found_by_spelling_first() -> None:
