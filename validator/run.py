@@ -7,26 +7,23 @@ comes first: an answer, a source's wake-up, or the moment at which time alone de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from validator import __version__
+from validator.channel import Channel, channels
 from validator.errors import SourceError, SourceFailure, ValidatorError
 from validator.executor import Done, Executor
 from validator.follow import Follower, Step
-from validator.gather import Channel, Gather, channels, with_traces
+from validator.gather import Gather, with_traces
 from validator.judge import Judge
+from validator.judging import Judging, verdicts_of_record
 from validator.model import (
-    Coverage,
-    CoverageState,
-    Evidence,
     Job,
     JobState,
     Run,
     Signal,
-    Status,
     TraceRef,
-    Verdict,
 )
 from validator.ports import Clock, Mark, Observer, Plantable, Source, Submitter, Waking
 from validator.suite import Suite
@@ -112,14 +109,10 @@ class _Loop:
     parts: Parts
     follower: Follower = field(init=False)
     gather: Gather = field(init=False)
+    judging: Judging = field(init=False)
     began: float = field(init=False)
     finished: float = 0.0
     baselines: int = 0
-    judged: Job | None = None
-    missing: frozenset[Signal] = frozenset(_GATHERED)
-    verdicts: tuple[Verdict, ...] = ()
-    covered: Mapping[Signal, Coverage] = field(default_factory=dict)
-    changed: bool = True
     interrupted: bool = False
     findings: dict[str, None] = field(default_factory=dict)
     endings: list[Callable[[], None]] = field(default_factory=list)
@@ -145,6 +138,7 @@ class _Loop:
             began=self.began if plan.existing is None else float("-inf"),
             control=plan.mark.run_id.rjust(32, "c"),
         )
+        self.judging = Judging(plan.judge, self.gather, self._tell)
 
     def go(self) -> None:
         """Run until every verdict is decided, or nothing more can be had."""
@@ -191,7 +185,7 @@ class _Loop:
             for index, channel in enumerate(self.gather.channels):
                 if not channel.in_flight and channel.next_at is not None and now >= channel.next_at:
                     self._ask(index, "ask")
-            self._judge(now)
+            self.judging.update(self.follower.job, now)
 
     def _next_due(self) -> float:
         """Return when there is something to do even if nothing comes in."""
@@ -211,9 +205,7 @@ class _Loop:
         """Whether no verdict is pending, or nothing that may come could decide one."""
         if self.follower.job.state in (JobState.REFUSED, JobState.TIMED_OUT):
             return True
-        if self.follower.step is not Step.ENDED or not self.verdicts:
-            return False
-        return not any(verdict.status is Status.PENDING for verdict in self.verdicts)
+        return self.follower.step is Step.ENDED and self.judging.decided
 
     def _take(self, done: Done) -> None:
         now = self.parts.clock.now()
@@ -258,7 +250,7 @@ class _Loop:
         else:
             self.follower.job = with_traces(before, done.value.traces)
             if self.gather.take(channel, done.asked, done.value, now):
-                self.changed = True
+                self.judging.stale = True
                 self._tell("gathering", f"{len(self.gather.spans)} spans")
             self.gather.forget_stale(self.follower.job)
         self.gather.plan(channel, self.follower.job, now, done.asked)
@@ -278,36 +270,6 @@ class _Loop:
         for channel in self.gather.channels:
             channel.next_at = now
 
-    def _judge(self, now: float) -> None:
-        """Judge if the evidence, the job or the completeness of a signal has changed."""
-        job = self.follower.job
-        if self.changed or job is not self.judged:
-            self.changed = True
-            self.missing = self._misses(now)
-        covered = self.gather.coverage(job, now, self.missing)
-        if self.changed or covered != self.covered:
-            self.changed, self.judged, self.covered = False, job, covered
-            self._announce(self.plan.judge.verdicts(self.gather.evidence(job, now, covered)))
-
-    def _misses(self, now: float) -> frozenset[Signal]:
-        """Return the signals of which some check still misses something that may come."""
-        waiting = dict.fromkeys(_GATHERED, Coverage(CoverageState.OPEN, "", ()))
-        evidence = self.gather.evidence(self.follower.job, now, waiting)
-        return frozenset(
-            signal
-            for verdict in self.plan.judge.verdicts(evidence)
-            if any(finding.absent for finding in verdict.findings)
-            for signal in verdict.signals
-        )
-
-    def _announce(self, verdicts: tuple[Verdict, ...]) -> None:
-        before = {verdict.name: verdict.status for verdict in self.verdicts}
-        self.verdicts = verdicts
-        for verdict in verdicts:
-            decided = verdict.status is not Status.PENDING
-            if decided and before.get(verdict.name) is not verdict.status:
-                self._tell("verdict", f"{verdict.status} {verdict.name}")
-
     def leave(self) -> None:
         """Stop listening and remove what the run made, whatever happened before."""
         for end in self.endings:
@@ -323,8 +285,7 @@ class _Loop:
     def record(self) -> Run:
         """Judge once more on the final evidence: the verdicts of record, which replay repeats."""
         job, now = self.follower.job, self.finished
-        covered = self.gather.coverage(job, now, self.missing) if self.changed else self.covered
-        evidence = self.gather.evidence(job, now, covered)
+        evidence = self.judging.final_evidence(job, now)
         run = Run(
             id=self.plan.mark.run_id,
             suite=self.plan.suite.name,
@@ -349,18 +310,3 @@ def _as_source_error(channel: Channel, error: ValidatorError) -> SourceError:
     if isinstance(error, SourceError):
         return error
     return SourceError(channel.source.name, SourceFailure.NONSENSE, str(error))
-
-
-def verdicts_of_record(judge: Judge, evidence: Evidence) -> tuple[Verdict, ...]:
-    """Judge evidence to which nothing more will come: what is still pending is inconclusive."""
-    return tuple(
-        replace(
-            verdict,
-            status=Status.INCONCLUSIVE,
-            code="undecided",
-            summary=f"the run ended before this could be decided: {verdict.summary}",
-        )
-        if verdict.status is Status.PENDING
-        else verdict
-        for verdict in judge.verdicts(evidence)
-    )

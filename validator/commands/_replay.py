@@ -10,9 +10,9 @@ from validator.config import environment, load_settings
 from validator.errors import ConfigError
 from validator.evidence_io import load_runs
 from validator.judge import Judge
+from validator.judging import verdicts_of_record
 from validator.loader import load_suites
 from validator.model import Run, Verdict
-from validator.run import verdicts_of_record
 
 
 def judged_again(directory: Path, config_path: Path) -> tuple[tuple[Run, ...], tuple[str, ...]]:

@@ -1,0 +1,88 @@
+"""One source as the source of one signal, and what is known of it in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from validator.coverage import Asked
+from validator.errors import SourceError
+from validator.model import Signal
+from validator.ports import Answer, LogSource, MetricSource, Question, Source, TraceSource, Waking
+
+
+@dataclass(slots=True)
+class Channel:
+    """One source as the source of one signal, and all that is known of it in this run.
+
+    Times are Unix seconds. `wanted` tells that a check reads the signal; one that none reads is
+    asked only when the job has ended, for what it may prove. `next_at` is when it is due, None
+    while it waits to be woken. `asked_for` are the traces that the last question named.
+    `known` are the keys of everything that it has ever answered.
+    """
+
+    source: Source
+    signal: Signal
+    ask: Callable[[Question], Answer]
+    wanted: bool = True
+    in_flight: bool = False
+    asked_for: frozenset[str] = frozenset()
+    next_at: float | None = None
+    last_asked: float = 0.0
+    step: float = 0.0
+    full: float | None = None
+    error: SourceError | None = None
+    partial: str = ""
+    shown_by: str = ""
+    baseline: str = ""
+    requests: int = 0
+    answers: int = 0
+    lag: float | None = None
+    known: set[object] = field(default_factory=set)
+    findings: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def pushing(self) -> bool:
+        """Whether the source tells of changes, so that it need not be polled."""
+        return isinstance(self.source, Waking)
+
+    def asked(self) -> Asked:
+        """Return what completeness depends on."""
+        return Asked(
+            name=self.source.name,
+            lag_budget=self.source.lag_budget,
+            full=self.full,
+            error=str(self.error) if self.error else "",
+            hopeless=self.error is not None and not self.error.retriable,
+            partial=self.partial,
+            shown_by=self.shown_by,
+            baseline=self.baseline,
+        )
+
+
+def channels(
+    sources: Sequence[Source], metrics: frozenset[str], wanted: frozenset[Signal]
+) -> list[Channel]:
+    """Return a channel for each signal that each source is read for; checks read the `wanted`.
+
+    Metrics are read only if any are named. A source that metrics can be pushed to (the built-in
+    collector) counts as their source only where nothing is scraped: a pipeline whose pages are
+    read need not push them as well.
+    """
+    scraped = any(isinstance(one, MetricSource) and one.kind == "scrape" for one in sources)
+    found = []
+    for source in sources:
+        if isinstance(source, TraceSource):
+            found.append(Channel(source, Signal.TRACES, source.traces))
+        if isinstance(source, LogSource):
+            found.append(Channel(source, Signal.LOGS, source.logs))
+        pushed = isinstance(source, TraceSource)
+        if isinstance(source, MetricSource) and metrics and not (pushed and scraped):
+            found.append(Channel(source, Signal.METRICS, _samples(source, metrics)))
+    for channel in found:
+        channel.wanted = channel.signal in wanted
+    return found
+
+
+def _samples(source: MetricSource, metrics: frozenset[str]) -> Callable[[Question], Answer]:
+    return lambda _question: source.samples(metrics)
