@@ -22,6 +22,7 @@ from validator.config_targets import TargetSettings
 from validator.errors import ConfigError
 from validator.executor import ThreadExecutor
 from validator.judge import Judge
+from validator.lag import LagHistogram
 from validator.mark import new_mark
 from validator.model import Job, JobState, Run, TraceRef
 from validator.ports import Clock, Observer, Source
@@ -58,6 +59,7 @@ class App:
     clock: Clock = field(default_factory=SystemClock)
     collectors: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
+    lags: Mapping[str, LagHistogram] = field(default_factory=dict)
     _closing: list[Callable[[], None]] = field(default_factory=list)
     _executors: set[ThreadExecutor] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -70,6 +72,7 @@ class App:
             self.close()
             raise
         self.sources = tuple(made)
+        self.lags = {source.name: LagHistogram() for source in made}
         return self
 
     def __exit__(
@@ -188,6 +191,7 @@ class App:
             mark=mark,
             metrics=wanted_metrics(suite),
             patience=PATIENCE,
+            lags=self.lags,
             existing=existing_job(suite, existing, mark.run_id) if existing else None,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from validator.coverage import Asked
 from validator.errors import SourceError
+from validator.lag import LagHistogram
 from validator.model import Signal
 from validator.ports import Answer, LogSource, MetricSource, Question, Source, TraceSource, Waking
 
@@ -18,7 +19,9 @@ class Channel:
     Times are Unix seconds. `wanted` tells that a check reads the signal; one that none reads is
     asked only when the job has ended, for what it may prove. `next_at` is when it is due, None
     while it waits to be woken. `asked_for` are the traces that the last question named.
-    `known` are the keys of everything that it has ever answered.
+    `lags` outlives the run, `lag` is the longest of it; `looked` is when the last answer had been
+    asked for, and `looked_for` the traces that it spoke of. `known` are the keys of everything that
+    it has ever answered.
     """
 
     source: Source
@@ -37,7 +40,10 @@ class Channel:
     baseline: str = ""
     requests: int = 0
     answers: int = 0
+    lags: LagHistogram = field(default_factory=LagHistogram)
     lag: float | None = None
+    looked: float | None = None
+    looked_for: frozenset[str] = frozenset()
     known: set[object] = field(default_factory=set)
     findings: dict[str, None] = field(default_factory=dict)
 
@@ -46,11 +52,16 @@ class Channel:
         """Whether the source tells of changes, so that it need not be polled."""
         return isinstance(self.source, Waking)
 
+    @property
+    def lag_budget(self) -> float:
+        """Return the seconds after which what is missing is missing, as declared and measured."""
+        return self.lags.budget(self.source.lag_budget)
+
     def asked(self) -> Asked:
         """Return what completeness depends on."""
         return Asked(
             name=self.source.name,
-            lag_budget=self.source.lag_budget,
+            lag_budget=self.lag_budget,
             full=self.full,
             error=str(self.error) if self.error else "",
             hopeless=self.error is not None and not self.error.retriable,

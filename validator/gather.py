@@ -30,6 +30,9 @@ from validator.traces import parent_id_for, select
 
 _NANOSECONDS = 1e9
 
+_NEAR = 1.0
+"""Seconds between two looks within which the second tells when something came."""
+
 
 @dataclass(slots=True)
 class Gather:
@@ -74,6 +77,7 @@ class Gather:
         channel.full = asked if answer.full else channel.full
         channel.findings.update(dict.fromkeys(answer.findings))
         new = self._add(channel, answer, now)
+        channel.looked, channel.looked_for = asked, channel.asked_for
         self._show(channel, answer)
         if new:
             self.last_new[channel.signal] = max(now, self.last_new.get(channel.signal, 0.0))
@@ -101,7 +105,7 @@ class Gather:
             if key not in self.spans:
                 self.spans[key] = span
                 new = True
-                self._note_lag(channel, now, span.end)
+                self._note_lag(channel, now, span)
         for line in answer.logs:
             given.add(key_of_line := _line_key(line))
             if key_of_line not in self.logs:
@@ -121,10 +125,18 @@ class Gather:
         channel.known |= given
         return new
 
-    def _note_lag(self, channel: Channel, now: float, end: int) -> None:
-        lag = now - end / _NANOSECONDS
-        channel.lag = max(lag, channel.lag or 0.0)
-        if lag > channel.source.lag_budget + self.skew:
+    def _note_lag(self, channel: Channel, now: float, span: Span) -> None:
+        """Measure how late a new span is, as far as it was looked for when it came.
+
+        It is at least as late as the last look that did not find it, and at most as now.
+        """
+        if channel.looked is None or span.trace_id not in channel.looked_for:
+            return
+        end = span.end / _NANOSECONDS
+        if now - max(channel.looked, end) <= _NEAR:
+            channel.lags.note(now - end)
+            channel.lag = max(now - end, channel.lag or 0.0)
+        if channel.looked - end > channel.source.lag_budget + self.skew:
             channel.findings[f"slower than its lag budget of {channel.source.lag_budget:g} s"] = (
                 None
             )
@@ -169,8 +181,12 @@ class Gather:
             channel.step, ended=job.ended is not None, failed=channel.error is not None
         )
         quiet = channel.signal is Signal.METRICS and job.ended is None
-        waits = (channel.pushing and channel.error is None) or quiet or not channel.wanted
-        candidates = [] if waits else [now + channel.step]
+        waits = channel.pushing or quiet or not channel.wanted
+        looks = [job.ended + lag for lag in channel.lags.looks()] if job.ended else []
+        if channel.error is not None or not (waits or looks):
+            candidates = [now + channel.step]
+        else:
+            candidates = [] if waits else [time for time in looks if time > now][:1]
         candidates += times[:1]
         channel.next_at = min(candidates) if candidates else None
 

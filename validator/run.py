@@ -7,7 +7,7 @@ comes first: an answer, a source's wake-up, or the moment at which time alone de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from validator import __version__
@@ -18,6 +18,7 @@ from validator.follow import Follower, Step
 from validator.gather import Gather, with_traces
 from validator.judge import Judge
 from validator.judging import Judging, verdicts_of_record
+from validator.lag import LagHistogram
 from validator.model import (
     Job,
     JobState,
@@ -47,7 +48,8 @@ class Target:
 class Plan:
     """One run to be made. `mark` is its own; `existing` is a job that is there already.
 
-    `metrics` are the families to read; `patience` is how many seconds beyond its lag budget a
+    `metrics` are the families to read; `lags` hold each source's measured lag, over runs, by its
+    name; `patience` is how many seconds beyond its lag budget a
     source may take to answer or to show that it works.
     """
 
@@ -59,6 +61,7 @@ class Plan:
     metrics: frozenset[str]
     patience: float
     existing: Job | None = None
+    lags: Mapping[str, LagHistogram] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ class _Loop:
             began=self.began if plan.existing is None else float("-inf"),
             control=plan.mark.run_id.rjust(32, "c"),
         )
+        for channel in self.gather.channels:
+            channel.lags = plan.lags.get(channel.source.name, channel.lags)
         self.judging = Judging(plan.judge, self.gather, self._tell)
 
     def go(self) -> None:
@@ -197,7 +202,7 @@ class _Loop:
                 if not channel.in_flight and channel.next_at is not None:
                     times.append(channel.next_at)
                 if self.follower.job.ended is not None:
-                    given_up = self.follower.job.ended + channel.source.lag_budget
+                    given_up = self.follower.job.ended + channel.lag_budget
                     times.append(max(given_up + self.plan.patience, now))
         return min(times)
 

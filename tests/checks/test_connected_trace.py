@@ -112,8 +112,10 @@ def test_context_lost_in_the_queue_says_between_what() -> None:
     assert finding.expected == "orchestrator -> scraper, joined by a parent"
     assert finding.seen == (
         "trace 00a1b2… ends at `apply_async/scraper.scrape_task` (orchestrator, PRODUCER)",
-        "`run/scraper.scrape_task` (scraper, CONSUMER) begins trace 9c3f7a… 8 ms later, "
-        "with the same job.id",
+        (
+            "`run/scraper.scrape_task` (scraper, CONSUMER) begins trace 9c3f7a… 8 ms later, "
+            "with the same job.id"
+        ),
     )
     assert "publisher does not put the trace context" in finding.likely
     assert finding.query == f'{{ span.job.id = "{JOB}" }}'
@@ -258,7 +260,7 @@ def test_a_linked_consumer_is_one_evidence_over_both_traces(hops: str) -> None:
     linked = cut_off(spans, "run-embed", "1" * 32)
     linked = changed(linked, "run-embed", links=span("x", "x", links=[(OTHER, "pub-embed")]).links)
     refs = (*BOTH, TraceRef("1" * 32, "link"))
-    params = ConnectedTraceParams(services=SERVICES, edges=EDGES, hops=hops)  # type: ignore[arg-type]
+    params = ConnectedTraceParams(services=SERVICES, edges=EDGES, hops=hops)
     verdict = judged(linked, params, of=job(traces=refs))
     assert verdict.status is Status.PASS
     assert "3 traces joined by links" in verdict.summary
@@ -450,7 +452,7 @@ def test_two_independent_breaks_are_both_reported() -> None:
 def test_parameters_that_mean_nothing_are_refused(given_: dict[str, object], said: str) -> None:
     """A mistake in the suite is told when it is loaded, in words that say what to write."""
     with pytest.raises(ValidationError, match=said):
-        ConnectedTraceParams(**given_)  # type: ignore[arg-type]
+        ConnectedTraceParams(**given_)
 
 
 def _facts(verdict: Verdict) -> tuple[object, ...]:
