@@ -10,17 +10,24 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import psutil
 import requests
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from bench.figures import Figure
+
 SPANS = 100_000
 AFTER = 300_000
 ATTRIBUTES = 20
 _BATCH = 500
 _IN_TRACE = 20
+_MOST_MB = 250_000_000 / 1024 / 1024
+"""250 MB in MiB, in which it is measured."""
+_MOST_GROWTH = 1.05
+"""What a heap still settles by; 150,000 spans that leaked would make it twice as large."""
 
 _CHILD = """
 import sys
@@ -121,6 +128,21 @@ def measure() -> dict[str, float | int | str]:
             f"{_IN_TRACE} spans in a trace, a job id on each"
         ),
     }
+
+
+def measure_figures() -> Iterator[Figure]:
+    """Return the measurement as figures with their bounds."""
+    found = measure()
+    full, after = float(found["with_100000_spans_mib"]), float(found["after_300000_more_mib"])
+    half = float(found["after_150000_more_mib"])
+    name = "collector, resident memory"
+    yield Figure(f"{name} with 100,000 spans", full, "MiB", str(found["how"]), bound=_MOST_MB)
+    more = f"resident spans {found['spans_resident']}, evicted {found['spans_evicted']}"
+    yield Figure(f"{name} after 300,000 more", after, "MiB", more, bound=_MOST_MB)
+    how = "the last 150,000 spans against the 150,000 before them: a leak would go on"
+    yield Figure(f"{name}: growth once full", after / half, "x", how, bound=_MOST_GROWTH)
+    seconds = float(found["seconds_to_send_100000"])
+    yield Figure("collector, seconds to take 100,000 spans", seconds, "s", "OTLP/HTTP, one sender")
 
 
 def main() -> None:

@@ -101,12 +101,12 @@ class Series:
 
 def series(count: int, *, lanes: int, remote: bool, delay: float = 0.0) -> Series:
     """Make `count` runs in `lanes` at once; `delay` seconds of latency are put into the source."""
-    with _source(remote=remote) as (source, endpoint), ExitStack() as stack:
+    with source(remote=remote) as (real, endpoint), ExitStack() as stack:
         target = stack.enter_context(_child("bench.lag_target", endpoint))
         address = target.line()
         observer = stack.enter_context(_child("bench.lag_observer", address, endpoint))
         observer.line()
-        read: Readable | Slow = Slow(source, delay) if delay else source
+        read: Readable | Slow = Slow(real, delay) if delay else real
         psutil.cpu_percent()
         began, own = time.monotonic(), time.process_time()
         made = _in_lanes(count, lanes, lambda number: _run(number, read, address))
@@ -191,7 +191,7 @@ def _settings(address: str) -> TargetSettings:
 
 
 @contextmanager
-def _source(*, remote: bool) -> Iterator[tuple[Readable, str]]:
+def source(*, remote: bool) -> Iterator[tuple[Readable, str]]:
     """Have a collector and a source that reads it, and where telemetry is sent."""
     clock = SystemClock()
     http = Http("collector", make_session(), clock, Bounds(timeout=5.0))

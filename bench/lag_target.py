@@ -84,13 +84,13 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     jobs: Jobs
 
-    def do_POST(self) -> None:  # noqa: N802 - as http.server calls it
+    def do_POST(self) -> None:
         """Take a job."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         job = self.jobs.take(body, self.headers["traceparent"])
         self._answer(202, {"job_id": job.id})
 
-    def do_GET(self) -> None:  # noqa: N802 - likewise
+    def do_GET(self) -> None:
         """Say what became of a job, or list them all."""
         job = self.jobs.known.get(self.path.rpartition("/")[2])
         if job is not None:

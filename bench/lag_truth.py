@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
 from typing import Any
 
 from validator.model import Status
@@ -93,8 +94,9 @@ def _spec(kind: str, name: str, params: Mapping[str, Any]) -> CheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """When something could first be read: after the last look that did not find it, by the
-    first that did. Seconds on the machine's monotonic clock, which its processes share.
+    """When something could first be read: after the last look without it, by the first with it.
+
+    Seconds on the machine's monotonic clock, which its processes share.
     """
 
     after: float
@@ -133,7 +135,7 @@ class Witnessed:
         for pieces in (self.spans, self.lines):
             times = [self.end.after, *sorted(piece.by for piece in pieces)]
             late = [time for time in times if time >= self.end.after]
-            gaps = [b - a for a, b in zip(late, late[1:], strict=False)]
+            gaps = [b - a for a, b in pairwise(late)]
             if late[-1] > self.end.after + LAG_BUDGET or any(gap >= SETTLE for gap in gaps):
                 return False
         return True
