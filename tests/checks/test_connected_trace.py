@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from checks._words import duration
 from checks.connected_trace import ConnectedTraceParams, evaluate
 from tests.traces import (
     EDGES,
@@ -513,3 +514,35 @@ def test_unused_exemplars_do_not_matter() -> None:
     sample = Sample("m", "m", "gauge", {}, 1.0, None, exemplar, "x", "x-1", Phase.AFTER, "p", 0.0)
     base: Evidence = replace(evidence(pipeline()), samples=(sample,))
     assert evaluate(PARAMS, base).status is Status.PASS
+
+
+def test_a_second_root_beside_a_missing_service_names_it_as_the_likely_caller() -> None:
+    """Who calls from a service without telemetry begins a trace: the finding says so."""
+    spans = [one for one in pipeline() if one.service != "scraper"]
+    spans = changed(spans, "complete", parent_id="")
+    verdict = judged(spans)
+    root = next(one for one in verdict.findings if one.code == "second_root")
+    assert "its caller may be scraper" in root.likely
+    assert not root.final
+
+
+def test_attempts_that_are_each_others_ancestors_are_told_and_end() -> None:
+    """Two attempts in a ring: the walk ends, and the cycle is the finding."""
+    consumer = SpanKind.CONSUMER
+    first = span("scraper", "run/t", id="a", parent="b", at=1, kind=consumer, task="t")
+    middle = span("scraper", "publish", id="b", parent="a", at=2)
+    last = span("scraper", "run/t", id="c", parent="b", at=3, kind=consumer, task="t")
+    above = span("orchestrator", "root", id="r", at=0)
+    params = ConnectedTraceParams(
+        services=("orchestrator", "scraper"), edges=("orchestrator -> scraper",)
+    )
+    assert {"cycle", "context_lost"} <= set(codes(judged([above, first, middle, last], params)))
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "said"),
+    [(2_500_000_000, "2.5 s"), (-41_000_000, "41 ms"), (7_000, "7 µs")],
+)
+def test_durations_are_written_in_the_unit_that_suits(nanoseconds: int, said: str) -> None:
+    """Seconds, milliseconds, microseconds; the sign is told in words elsewhere."""
+    assert duration(nanoseconds) == said
