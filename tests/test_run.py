@@ -655,6 +655,24 @@ def test_an_existing_job_is_judged_and_left_alone() -> None:
 
 
 @pytest.mark.req("X-10")
+def test_a_job_known_by_its_trace_gets_its_id_from_it() -> None:
+    """`--trace-id` alone: checks that name `{{ job.id }}` are judged all the same."""
+    from validator.app import Existing, existing_job  # noqa: PLC0415 - what `check` builds
+
+    suite = Suite("s", 1, "t", {}, 1.0, 2.0, 0.05, False, (), "s.yaml")  # noqa: FBT003
+    equals = {"spans": {"name": "scrape_task"}, "equals": {"job.id": "{{ job.id }}"}}
+    world = World(
+        checks=[("span_attributes", equals)],
+        existing=existing_job(suite, Existing("", TRACE), "r"),
+    )
+    world.target.script = [(0.0, "", JobState.UNKNOWN)]
+    world.source.span(-5.0, *pipeline())
+    run = world.run()
+    assert run.evidence.job.id == JOB
+    assert verdict(run, "span_attributes").status is Status.PASS
+
+
+@pytest.mark.req("X-10")
 def test_an_existing_jobs_metrics_have_no_before() -> None:
     """Nobody read the pages before a job that is there already: inconclusive, and said so."""
     from validator.app import Existing, existing_job  # noqa: PLC0415

@@ -83,6 +83,22 @@ class Gather:
             self.last_new[channel.signal] = max(now, self.last_new.get(channel.signal, 0.0))
         return new
 
+    def named_job(self, job: Job) -> Job:
+        """Return the job with the id that its trace names, if it was known by its trace alone.
+
+        A trace that names several jobs, or none, tells nothing.
+        """
+        if job.id or not job.existing:
+            return job
+        given = {ref.trace_id for ref in job.traces}
+        values = {
+            span.attributes[key]
+            for span in self.spans.values()
+            for key in self.job_id_keys
+            if span.trace_id in given and isinstance(span.attributes.get(key), str)
+        }
+        return replace(job, id=str(values.pop())) if len(values) == 1 else job
+
     def forget_stale(self, job: Job) -> None:
         """Forget the fullness of answers to questions that did not name all of the job's traces."""
         known = frozenset(ref.trace_id for ref in job.traces)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from checks import CheckKind
 from validator.errors import ConfigError
-from validator.model import Evidence, JobState, Signal, Status, Verdict
+from validator.model import CoverageState, Evidence, JobState, Signal, Status, Verdict
 from validator.suite import CheckSpec
 from validator.templates import UnboundTemplate, bind
 
@@ -48,8 +48,11 @@ class Judge:
         kind = self.kinds[spec.kind]
         try:
             verdict = kind.evaluate(bind(spec, evidence.job, kind), evidence)
-        except UnboundTemplate as unbound:
+        except UnboundTemplate as unbound:  # what names it may still come
             verdict = _undecided(spec, kind, "unbound_template", str(unbound))
+            states = {evidence.covered(signal).state for signal in kind.signals}
+            if CoverageState.OPEN in states:
+                verdict = replace(verdict, status=Status.PENDING)
         except ConfigError as unfit:  # what the target answered is not what the check takes
             verdict = _undecided(spec, kind, "unfit_parameters", str(unfit))
         except Exception as error:  # noqa: BLE001 - a check that breaks must not lose the run

@@ -257,6 +257,7 @@ class _Loop:
             if self.gather.take(channel, done.asked, done.value, now):
                 self.judging.stale = True
                 self._tell("gathering", f"{len(self.gather.spans)} spans")
+            self.follower.job = self.gather.named_job(self.follower.job)
             self.gather.forget_stale(self.follower.job)
         self.gather.plan(channel, self.follower.job, now, done.asked)
         if self.follower.job is not before:
