@@ -21,6 +21,7 @@ from validator.clock import SystemClock
 from validator.config_targets import TargetSettings
 from validator.executor import ThreadExecutor
 from validator.judge import Judge
+from validator.lag import LagHistogram
 from validator.mark import new_mark
 from validator.model import Run
 from validator.ports import Answer, Question
@@ -107,9 +108,10 @@ def series(count: int, *, lanes: int, remote: bool, delay: float = 0.0) -> Serie
         observer = stack.enter_context(_child("bench.lag_observer", address, endpoint))
         observer.line()
         read: Readable | Slow = Slow(real, delay) if delay else real
+        lags = {"collector": LagHistogram()}
         psutil.cpu_percent()
         began, own = time.monotonic(), time.process_time()
-        made = _in_lanes(count, lanes, lambda number: _run(number, read, address))
+        made = _in_lanes(count, lanes, lambda number: _run(number, read, address, lags))
         seconds = time.monotonic() - began
         own = (time.process_time() - own) / seconds
         machine = psutil.cpu_percent()
@@ -138,7 +140,9 @@ def _in_lanes(count: int, lanes: int, make: Callable[[int], Made]) -> tuple[Made
     return tuple(made)
 
 
-def _run(number: int, source: Readable | Slow, address: str) -> Made:
+def _run(
+    number: int, source: Readable | Slow, address: str, lags: Mapping[str, LagHistogram]
+) -> Made:
     clock = SystemClock()
     suite = Suite(
         name="lag",
@@ -163,6 +167,7 @@ def _run(number: int, source: Readable | Slow, address: str) -> Made:
         mark=new_mark(suite.job),
         metrics=frozenset(),
         patience=5.0,
+        lags=lags,
     )
     heard = Heard()
     executor = ThreadExecutor(clock.now)
