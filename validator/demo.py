@@ -220,7 +220,7 @@ def show(
         began = app.clock.monotonic()
         if broken is not GOOD:
             pipeline.break_(broken.switches)
-        with ConsoleObserver(sys.stderr, reports=False) as observer:
+        with ConsoleObserver(sys.stderr, reports=False, log=False) as observer:
             runs = app.check(suites, observer)
         title = " and ".join(broken.switches) or "good"
         yield Shown(title, runs, judge_break(broken, runs), app.clock.monotonic() - began)

@@ -27,8 +27,12 @@ class ConsoleObserver:
     be told things from several threads.
     """
 
-    def __init__(self, file: TextIO, *, reports: bool = True) -> None:
-        """Write to `file`; with `reports` False only the progress, for reports go elsewhere."""
+    def __init__(self, file: TextIO, *, reports: bool = True, log: bool = True) -> None:
+        """Write to `file`; with `reports` False only the progress, for reports go elsewhere.
+
+        With `log` False there is no progress where `file` is no terminal.
+        """
+        self._log = log
         self._console: Console = console_for(file)
         self._reports = reports
         self._runs: list[Run] = []
@@ -63,7 +67,7 @@ class ConsoleObserver:
         with self._lock:
             if self._live is not None:
                 self._update(self._live, run_id, text)
-            elif event not in _REPEATED or (run_id, event) not in self._noted:
+            elif self._log and (event not in _REPEATED or (run_id, event) not in self._noted):
                 self._noted.add((run_id, event))
                 self._print([Line("", text)])
 
