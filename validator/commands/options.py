@@ -62,6 +62,15 @@ class Output(click.ParamType[tuple[str, Path]]):
         return _SUFFIXES[path.suffix], path
 
 
+def _existing(_ctx: click.Context, _param: click.Parameter, path: Path) -> Path:
+    """Say what to do about a configuration that is not there."""
+    if not path.exists():
+        raise click.UsageError(
+            f"there is no {path}; `obs-validator init` writes one, or name yours with --config"
+        )
+    return path
+
+
 def config_option(command: Command) -> Command:
     """Add `--config`."""
     return click.option(
@@ -69,6 +78,7 @@ def config_option(command: Command) -> Command:
         "--config",
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
+        callback=_existing,
         default=Path("obs-validator.yaml"),
         show_default=True,
         help="The configuration file.",
