@@ -100,7 +100,10 @@ def test_a_verdict_never_given_or_of_another_record_is_false() -> None:
 def test_evidence_later_than_declared_makes_a_run_void() -> None:
     """A busy machine that breaks the declared times shows nothing about the loop."""
     assert SEEN.in_time()
-    late = replace(SEEN, spans=(at(10.1), at(11.0 + LAG_BUDGET + 0.1)))
+    steady = tuple(at(11.0 + SETTLE * 0.75 * step) for step in range(6))
+    assert replace(SEEN, spans=steady[:4]).in_time()
+    late = replace(SEEN, spans=steady)
+    assert steady[-1].by > 11.0 + LAG_BUDGET
     gap = replace(SEEN, lines=(at(10.1), at(11.0 + SETTLE)))
     assert not late.in_time()
     assert not gap.in_time()
