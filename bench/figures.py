@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+_WIDE = 110
+_UNDER = " " * 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +54,13 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Return the figures as lines: value, bound, whether it holds, and below it how."""
-    width = max((len(figure.name) for figure in figures), default=0)
+    """Return the figures as lines: whether it holds, value, bound and name, and below it how."""
     lines = []
     for figure in figures:
         word = ("ok" if figure.holds else "FAILS") if figure.bounded else ""
-        value = f"{_number(figure.value)} {figure.unit}"
-        lines.append(f"{figure.name:<{width}}  {value:>14}  {_bounds(figure):<18} {word}".rstrip())
-        if figure.how:
-            lines.append(f"{'':<{width}}    {figure.how}")
+        value = f"{_number(figure.value)} {figure.unit}".strip()
+        lines.append(f"{word:<5} {value:>10}  {_bounds(figure):<26} {figure.name}")
+        lines += textwrap.wrap(figure.how, _WIDE, initial_indent=_UNDER, subsequent_indent=_UNDER)
     return "\n".join(lines)
 
 

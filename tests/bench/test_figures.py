@@ -46,10 +46,10 @@ def test_the_table_says_what_fails() -> None:
         Figure("requests", 7.5, "", "of one run"),
     ]
     assert table(figures).splitlines() == [
-        "lag               120 ms  at most 100        FAILS",
-        "            200 runs",
-        "requests            7.5",
-        "            of one run",
+        "FAILS     120 ms  at most 100                lag",
+        "                    200 runs",
+        "             7.5                             requests",
+        "                    of one run",
     ]
     assert "| lag | 120 ms | at most 100 | **no** |" in markdown(figures)
 
