@@ -141,7 +141,8 @@ class App:
 
         Suites run one after the other, since what one job does to the metrics must not be taken
         for another's; those that declare `concurrent` run beside them. `KeyboardInterrupt` ends
-        every run early; each still cleans up and is recorded.
+        every run early; each still cleans up and is recorded. It is raised again when it came
+        before there was a run to record.
         """
         lanes: list[list[Suite]] = [[suite for suite in suites if not suite.concurrent]]
         lanes += [[suite] for suite in suites if suite.concurrent]
@@ -151,7 +152,7 @@ class App:
         def lane(members: list[Suite]) -> None:
             for suite in members:
                 if not stopped.is_set():
-                    found[suite.name] = self._run(suite, observer, existing)
+                    found[suite.name] = self._run(suite, observer, existing, stopped)
 
         with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
             futures = [pool.submit(lane, members) for members in lanes if members]
@@ -163,12 +164,22 @@ class App:
                     for executor in self._executors:
                         executor.interrupt()
                 _first_failure(futures)
+                if not found:
+                    raise
         return tuple(found[suite.name] for suite in suites if suite.name in found)
 
-    def _run(self, suite: Suite, observer: Observer, existing: Existing | None) -> Run:
+    def _run(
+        self,
+        suite: Suite,
+        observer: Observer,
+        existing: Existing | None,
+        stopped: threading.Event,
+    ) -> Run:
         executor = ThreadExecutor(self.clock.now)
         with self._lock:
             self._executors.add(executor)
+        if stopped.is_set():  # since this run was chosen: who stops may not have seen it
+            executor.interrupt()
         plan = self._plan(suite, existing)
         try:
             return run_suite(plan, Parts(self.clock, executor, observer))

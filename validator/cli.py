@@ -115,7 +115,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = 3
     except (KeyboardInterrupt, click.Abort):
         click.echo("obs-validator: interrupted", err=True)
-        code = 130
+        code = 3
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

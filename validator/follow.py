@@ -107,6 +107,11 @@ class Follower:
     def _take_progress(self, done: Done, now: float) -> None:
         if done.error is not None:
             self.job = replace(self.job, detail=str(done.error))
+            if self.job.existing and not self.job.status:
+                # The telemetry of somebody else's job can be judged though we may not ask for it.
+                self.job = replace(self.job, state=JobState.UNKNOWN)
+                self._end(now)
+                return
             self.due = now + max(self.submitter.poll_interval, _RETRY_FOLLOW)
         else:
             self._progress(done.value, now)

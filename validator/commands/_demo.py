@@ -35,6 +35,8 @@ def play(output: Path) -> int:
                 suites = sorted(load_suites(app.settings, CHECKS), key=lambda suite: suite.name)
                 for part in demo.show(app, pipeline, suites, _announce):
                     shown.append(part)
+                    if any(run.interrupted for run in part.runs):
+                        raise KeyboardInterrupt  # the run has been cleaned up; now for the rest
                     _tell(part)
     finally:
         collector.stop()

@@ -7,8 +7,20 @@ import click
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--http-port", default=4318, show_default=True, help="OTLP/HTTP and the read API.")
-@click.option("--grpc-port", default=4317, show_default=True, help="OTLP/gRPC; -1 for none.")
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    default=4318,
+    show_default=True,
+    help="OTLP/HTTP and the read API.",
+)
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(-1, 65535),
+    default=4317,
+    show_default=True,
+    help="OTLP/gRPC; -1 for none.",
+)
 @click.option("--job-id-key", multiple=True, default=("job.id", "job_id"), show_default=True)
 def collector(host: str, http_port: int, grpc_port: int, job_id_key: tuple[str, ...]) -> None:
     """Run the OTLP collector until it is stopped; `check` joins it over its read API.

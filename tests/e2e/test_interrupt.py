@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM: what was begun is cleaned up and told, and nobody is left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from pipeline.testing import poll_until
+from tests.e2e.command import Stage
+
+pytestmark = pytest.mark.process
+_NONE = {"jobs": 0, "documents": 0, "vectors": 0}
+
+
+@pytest.mark.req("V-02")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_check_that_is_interrupted_cleans_up_and_says_so(
+    stage: Stage, number: signal.Signals
+) -> None:
+    """The job is removed from the pipeline; the report says interrupted; the code is 3."""
+    name = f"slow-{number.name}"
+    args = ("check", "a-slow.yaml", "pipeline.yaml", "-o", f"{name}.json")
+    with stage.running(name, *args) as check:
+        check.wait_for("submitted")
+        poll_until(lambda: "scraping" in check.said(), "the job at work")
+        said = check.end(number, 10)
+        assert said.code == 3
+        assert not check.left_behind()
+    (run, *more) = json.loads((stage.folder / f"{name}.json").read_text())["runs"]
+    assert run["suite"] == "slow"
+    assert not more
+    assert run["interrupted"]
+    assert stage.rows(run["id"]) == _NONE
+    assert "interrupted" in said.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_collector_ends_in_order(stage: Stage, number: signal.Signals) -> None:
+    """The collector alone ends by either signal with code 0, on a free port of its own."""
+    with stage.running("alone", "collector", "--http-port", "0", "--grpc-port", "0") as collector:
+        collector.wait_for("OTLP/gRPC")
+        said = collector.end(number, 10)
+    assert said.code == 0
+    assert said.err == ""
