@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from bench.figures import Figure
 from bench.lag_runs import Readable, source
-from bench.scale import MOST_GROWTH, growth
+from bench.scale import growth
 from bench.shapes import job_of, tree
 from validator.channel import channels
 from validator.gather import Gather
@@ -18,6 +18,8 @@ from validator.model import Coverage, CoverageState, Job, Signal, Span
 
 _SIZES = (10_000, 100_000)
 _BATCH = 500
+_MOST_GROWTH = 50.0
+"""Wider than for what computes alone, and still far from the 100 of what is quadratic."""
 
 
 def measure() -> Iterator[Figure]:
@@ -32,7 +34,8 @@ def measure() -> Iterator[Figure]:
             how = ", ".join(f"{n:,}: {s:.3g} s" for n, s in zip(_SIZES, took, strict=True))
             name = f"gathering, collector {where}: {step}"
             yield Figure(f"{name}, {size}", took[-1], "s", f"once; {how}")
-            yield Figure(f"{name}, growth", growth(took), "x", "per tenfold size", MOST_GROWTH)
+            how = "per tenfold size, garbage collection and all, measured once"
+            yield Figure(f"{name}, growth", growth(took), "x", how, _MOST_GROWTH)
 
 
 def _once(size: int, *, remote: bool) -> tuple[float, float, float]:
