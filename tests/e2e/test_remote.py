@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline.testing import poll_until
 from tests.e2e.command import Checked, Running, Stage
-from validator.model import Status
+from validator.model import LogLine, Span, Status
 
 pytestmark = pytest.mark.process
 KNOWN_AFTER = 11.0
@@ -44,19 +45,18 @@ def test_a_job_that_is_there_already_is_judged_and_left_alone(
     """By its id or its trace's: judged, kept in the pipeline, stored only as far as allowed."""
     assert good.said.code == 0  # so that there are synthetic samples, of other jobs
     poll_until(lambda: time.monotonic() > collector.since + KNOWN_AFTER, "a known past", 30)
-    job = stage.pipeline.submit("article", run_id=None, whose="user")
-    stage.pipeline.ended(job.job_id, whose="user")
-    trace = stage.check("pipeline", "-c", "remote.yaml", "--trace-id", job.trace_id, code=3)
-    by_id = stage.check("pipeline", "-c", "remote.yaml", "--job-id", job.job_id, code=3)
-    assert stage.pipeline.job(job.job_id, whose="user")["status"] == "done"
+    job_id, nonce = _of_a_user(stage)
+    by_id = stage.check("pipeline", "-c", "remote.yaml", "--job-id", job_id, code=3)
+    (trace_id,) = (ref.trace_id for ref in by_id.runs[0].evidence.job.traces)
+    trace = stage.check("pipeline", "-c", "remote.yaml", "--trace-id", trace_id, code=3)
+    assert stage.pipeline.job(job_id, whose="user")["status"] == "done"
     for done in (trace, by_id):
         (run,) = done.runs
         verdicts = {one.name: one for one in run.verdicts}
         assert verdicts["connected_trace"].status is Status.PASS
         assert verdicts["metric_labels"].status is Status.INCONCLUSIVE
-        assert job.trace_id in {ref.trace_id for ref in run.evidence.job.traces}
         assert run.evidence.job.existing
-        _only_allowed(done, job.nonce)
+        _only_allowed(done, nonce)
     assert trace.runs[0].evidence.job.traces[0].via == "given"
     verdicts = {one.name: one for one in by_id.runs[0].verdicts}
     assert verdicts["span_attributes"].status is Status.PASS
@@ -64,12 +64,27 @@ def test_a_job_that_is_there_already_is_judged_and_left_alone(
     assert "404 Not Found" in by_id.runs[0].evidence.job.detail
 
 
+def _of_a_user(stage: Stage) -> tuple[str, str]:
+    """Have a user's job done, in a trace of its own; return its id, and a word of its address."""
+    pipeline, nonce = stage.pipeline, secrets.token_hex(8)
+    url = f"{pipeline.description()['urls']['article']}?nonce={nonce}"
+    answer = pipeline.client.post(
+        f"{pipeline.url('orchestrator')}/jobs",
+        json={"url": url, "corpus_name": f"corpus-{nonce}"},
+        headers=pipeline.key("user"),
+    )
+    job_id = str(answer.json()["job_id"])
+    assert pipeline.ended(job_id, whose="user")["status"] == "done"
+    return job_id, nonce
+
+
 def _only_allowed(done: Checked, secret: str) -> None:
     """Hold that nothing of a real job was stored but ids and names."""
     (run,) = done.runs
     assert run.evidence.spans
-    allowed = {"job.id", "messaging.message.id", "task.id"}
-    for one in (*run.evidence.spans, *run.evidence.logs):
+    allowed = {"job.id", "job_id", "messaging.message.id", "task.id"}
+    stored_items: list[Span | LogLine] = [*run.evidence.spans, *run.evidence.logs]
+    for one in stored_items:
         assert set(one.attributes) <= allowed
         assert all(key.startswith(("service.", "telemetry.sdk.")) for key in one.resource)
     assert not any(line.body for line in run.evidence.logs)
