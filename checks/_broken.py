@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from checks._case import Case
-from checks._edges import Edge, services_between
+from checks._edges import Edge, reached, services_between
 from checks._trace import Key, key_of, parent_key
 from checks._words import duration, job_query, listed, named, names_job, short, trace_query
 from validator.model import Finding, LogLine, Phase, Span, SpanKind
@@ -121,12 +121,10 @@ def missing_edge(case: Case, edge: Edge) -> tuple[Finding, set[Key]]:
 
 
 def _between(case: Case, edge: Edge, spans: Iterable[Span]) -> list[str]:
-    for span in spans:
-        if span.service == edge.target:
-            found = services_between(case.hops, edge.source, span)
-            if found:
-                return found
-    return []
+    led = reached(case.hops, (span for span in spans if span.service == edge.source))
+    ends = (span for span in spans if span.service == edge.target and key_of(span) in led)
+    end = next(ends, None)
+    return services_between(case.hops, edge.source, end) if end is not None else []
 
 
 def _indirect(case: Case, edge: Edge, between: list[str]) -> Finding:

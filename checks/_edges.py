@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -122,18 +122,16 @@ def reached(hops: Hops, sources: Iterable[Span]) -> set[Key]:
 def services_between(hops: Hops, source: str, target: Span) -> list[str]:
     """Return the services on the way from a span of `source` to `target`, in order, without both.
 
-    Empty if there is no such way.
+    There has to be such a way: `target` is among what the spans of `source` reached.
     """
     came_from: dict[Key, Span | None] = {key_of(target): None}
-    todo = [target]
-    for span in todo:
-        if span.service == source:
-            return _services_on_way(came_from, span, target)
+    todo = deque([target])
+    while (span := todo.popleft()).service != source:
         for cause in hops.causes.get(key_of(span), ()):
             if key_of(cause) not in came_from:
                 came_from[key_of(cause)] = span
                 todo.append(cause)
-    return []
+    return _services_on_way(came_from, span, target)
 
 
 def _services_on_way(came_from: Mapping[Key, Span | None], start: Span, end: Span) -> list[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from checks._case import Case
 from checks._edges import EITHER, LINK, PARENT
@@ -11,13 +14,27 @@ from checks._words import duration, job_query, listed, named, names_job, short, 
 from validator.model import Finding, Span, SpanKind
 
 _MOST_NAMED = 8
+_MOST_FINDINGS = 20
+"""Of one kind: what breaks a thousand times has one cause, or more than anybody reads."""
+
+T = TypeVar("T")
+
+
+def bounded(items: Sequence[T], describe: Callable[[T], Finding]) -> list[Finding]:
+    """Return a finding for each of the first items, and one that counts the rest."""
+    found = [describe(item) for item in items[:_MOST_FINDINGS]]
+    rest = len(items) - len(found)
+    if rest:
+        counted = f"{rest} more like the one before are not listed"
+        found.append(replace(found[-1], summary=counted, seen=(counted,), spans=(), final=False))
+    return found
 
 
 def cycles(case: Case) -> tuple[list[Finding], set[Key]]:
     """Find spans that are their own ancestors; nothing that comes can mend it."""
     by_key = case.index.by_key
     walk_of: dict[Key, int] = {}
-    findings: list[Finding] = []
+    rings: list[list[Span]] = []
     members: set[Key] = set()
     for number, span in enumerate(case.index.spans):
         path: list[Span] = []
@@ -29,8 +46,8 @@ def cycles(case: Case) -> tuple[list[Finding], set[Key]]:
         if step is not None and walk_of[key_of(step)] == number:
             ring = path[path.index(step) :]
             members |= {key_of(member) for member in ring}
-            findings.append(_cycle(ring))
-    return findings, members
+            rings.append(ring)
+    return bounded(rings, _cycle), members
 
 
 def _cycle(ring: list[Span]) -> Finding:
@@ -79,13 +96,14 @@ def _of_job(case: Case, root: Span) -> bool:
 
 def second_roots(case: Case, explained: set[Key]) -> list[Finding]:
     """Find roots beside the first that are of this job or of a service that the suite names."""
-    return [_second_root(case, root) for root in _roots(case, explained) if _of_job(case, root)]
+    roots = [root for root in _roots(case, explained) if _of_job(case, root)]
+    return bounded(roots, lambda root: _second_root(case, root))
 
 
 def root_notes(case: Case) -> tuple[str, ...]:
     """Tell of roots that are none of this job's business."""
-    strangers = [root for root in _roots(case, set()) if not _of_job(case, root)]
-    return tuple(f"a second root that is not of this job: {named(root)}" for root in strangers)
+    strangers = [named(root) for root in _roots(case, set()) if not _of_job(case, root)]
+    return (f"roots that are not of this job: {listed(strangers)}",) if strangers else ()
 
 
 def _second_root(case: Case, root: Span) -> Finding:
@@ -116,17 +134,19 @@ def orphans(case: Case, explained: set[Key]) -> list[Finding]:
     for span in case.index.orphans:
         if key_of(span) not in case.index.superseded and key_of(span) not in explained:
             by_parent[parent_key(span)].append(span)
-    return [_orphans(case, key, spans) for key, spans in by_parent.items()]
+    linking: dict[Key, Span] = {}
+    for span in case.index.spans if by_parent else ():
+        for link in span.links:
+            linking.setdefault((link.trace_id, link.span_id), span)
+    return bounded(
+        list(by_parent.items()),
+        lambda lost: _orphans(case, lost[0], lost[1], linking.get(lost[0])),
+    )
 
 
-def _orphans(case: Case, parent: Key, spans: list[Span]) -> Finding:
-    linked = [
-        span
-        for span in case.index.spans
-        if any((link.trace_id, link.span_id) == parent for link in span.links)
-    ]
+def _orphans(case: Case, parent: Key, spans: list[Span], linked: Span | None) -> Finding:
     known = [f"its parent {parent[1]} never came; it has {len(spans)} known children"]
-    known += [f"{named(linked[0])} links to that parent"] if linked else []
+    known += [f"{named(linked)} links to that parent"] if linked else []
     if case.missing:
         known += [f"no span of {listed(case.missing)} is seen: the parent may be one of theirs"]
     children = listed((f"{named(span)} {span.span_id}" for span in spans), _MOST_NAMED)
@@ -188,19 +208,20 @@ def _leads(case: Case) -> list[tuple[Span, Span, int]]:
 
 def early_children(case: Case) -> list[Finding]:
     """Find spans that begin before their parents by more than the clocks may differ."""
-    return [
-        Finding(
-            code="child_before_parent",
-            summary=f"`{child.name}` begins {duration(lead)} before its parent",
-            expected=f"no child begins before its parent (tolerance {case.evidence.skew:g} s)",
-            seen=(f"{named(child)} begins {duration(lead)} before {named(parent)}",),
-            likely="the hosts' clocks differ, or the parent is not what caused the child",
-            query=trace_query(child.trace_id),
-            spans=(child.span_id, parent.span_id),
-        )
-        for child, parent, lead in _leads(case)
-        if lead > case.evidence.skew * 1e9
-    ]
+    beyond = [found for found in _leads(case) if found[2] > case.evidence.skew * 1e9]
+    return bounded(beyond, lambda found: _early_child(case, *found))
+
+
+def _early_child(case: Case, child: Span, parent: Span, lead: int) -> Finding:
+    return Finding(
+        code="child_before_parent",
+        summary=f"`{child.name}` begins {duration(lead)} before its parent",
+        expected=f"no child begins before its parent (tolerance {case.evidence.skew:g} s)",
+        seen=(f"{named(child)} begins {duration(lead)} before {named(parent)}",),
+        likely="the hosts' clocks differ, or the parent is not what caused the child",
+        query=trace_query(child.trace_id),
+        spans=(child.span_id, parent.span_id),
+    )
 
 
 def skew_notes(case: Case) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from validator.model import Span, SpanKind
@@ -122,7 +123,7 @@ def build(spans: Iterable[Span], known_absent: str = "") -> Index:
     )
 
 
-def _descendants(children: Mapping[Key, list[Span]], top: Span, stop: frozenset[Key]) -> set[Key]:
+def _descendants(children: Mapping[Key, list[Span]], top: Span, stop: AbstractSet[Key]) -> set[Key]:
     seen: set[Key] = set()
     todo = [key_of(top)]
     while todo:
@@ -144,9 +145,11 @@ def _superseded(
     last_start: dict[tuple[str, str], int] = {}
     for (service, _, task), tries in attempts.items():
         last_start[service, task] = max(last_start.get((service, task), 0), tries[-1].start)
-        stop = frozenset(key_of(other) for other in tries)
-        for earlier in tries[:-1]:
-            found |= _descendants(children, earlier, stop - {key_of(earlier)})
+        stop = {key_of(other) for other in tries}
+        for earlier in tries[:-1]:  # itself it enters; a copy for each would be quadratic
+            stop.discard(key_of(earlier))
+            found |= _descendants(children, earlier, stop)
+            stop.add(key_of(earlier))
     for orphan in orphans:  # a publisher names the task too, but is no part of an attempt
         began = last_start.get((orphan.service, task_id(orphan)), 0)
         if orphan.kind is not SpanKind.PRODUCER and orphan.start < began:

@@ -190,9 +190,16 @@ class Gather:
         }
 
     def plan(self, channel: Channel, job: Job, now: float, asked: float) -> None:
-        """Set when the channel is due next, after it was asked at `asked`."""
+        """Set when the channel is due next, after it was asked at `asked`.
+
+        A moment that passed while the answer was on its way is due now: the answer speaks of the
+        time before it. So is a wake-up that came meanwhile.
+        """
+        woken = channel.next_at
         channel.last_asked = asked
-        times = next_moment([channel.asked()], self.moment(channel.signal, job, now, missing=False))
+        times = next_moment(
+            [channel.asked()], self.moment(channel.signal, job, asked, missing=False)
+        )
         channel.step = poll.next_step(
             channel.step, ended=job.ended is not None, failed=channel.error is not None
         )
@@ -203,7 +210,7 @@ class Gather:
             candidates = [now + channel.step]
         else:
             candidates = [] if waits else [time for time in looks if time > now][:1]
-        candidates += times[:1]
+        candidates += [*times[:1], *([woken] if woken is not None else [])]
         channel.next_at = min(candidates) if candidates else None
 
     def woken(self, source: str, job: Job, now: float) -> None:

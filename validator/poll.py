@@ -27,4 +27,4 @@ def wake_gap(*, ended: bool) -> float:
     Exporters flush in bursts of some tens of milliseconds; asking between two spans of one burst
     costs a judgement and decides nothing.
     """
-    return 0.02 if ended else 0.2
+    return 0.02 if ended else 0.05
