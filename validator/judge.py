@@ -12,13 +12,14 @@ from validator.suite import CheckSpec
 from validator.templates import UnboundTemplate, bind
 
 JOB_OUTCOME = "job_outcome"
+REQUIRED = "required"
 
 IMPLICIT_OUTCOME = CheckSpec(
     kind=JOB_OUTCOME,
     name=JOB_OUTCOME,
     params={},
     catches="the job itself is refused, hangs or fails",
-    level="required",
+    level=REQUIRED,
     where="(every suite)",
 )
 """Judged in every suite that does not say itself how its job has to end."""
@@ -86,12 +87,40 @@ def blocked(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     another failing check established (`spans:scraper`), or when the job did not end as it
     should; what a job without an end left undecided is blocked by its outcome. A finding that is
     not an absence is never hidden.
+
+    Nothing is blocked by what does not set the exit code where it does so itself, nor by what
+    is, in the end, blocked by it: a run without a failure must be one where nothing failed.
     """
-    facts = _established(verdicts)
+    required = [verdict for verdict in verdicts if verdict.level == REQUIRED]
+    grounds = {True: _grounds(required), False: _grounds(verdicts)}
+    by = {v.name: _blocker(v, *grounds[v.level == REQUIRED]) for v in verdicts}
+    for name in by:
+        if _in_a_ring(name, by):
+            by[name] = ""
+    return tuple(
+        replace(verdict, status=Status.BLOCKED, code="blocked", blocked_by=by[verdict.name])
+        if by[verdict.name]
+        else verdict
+        for verdict in verdicts
+    )
+
+
+def _in_a_ring(name: str, by: Mapping[str, str]) -> bool:
+    """Whether what blocks `name` is, over others, blocked by `name`."""
+    seen: set[str] = set()
+    at = by[name]
+    while at and at != name and at not in seen:
+        seen.add(at)
+        at = by[at]
+    return at == name
+
+
+def _grounds(verdicts: Sequence[Verdict]) -> tuple[dict[str, str], str]:
+    """Return who established each fact, and the outcome of the job if it failed."""
     outcome = next(
         (v.name for v in verdicts if v.check == JOB_OUTCOME and v.status is Status.FAIL), ""
     )
-    return tuple(_blocked(verdict, facts, outcome) for verdict in verdicts)
+    return _established(verdicts), outcome
 
 
 def _established(verdicts: Sequence[Verdict]) -> dict[str, str]:
@@ -104,22 +133,15 @@ def _established(verdicts: Sequence[Verdict]) -> dict[str, str]:
     return facts
 
 
-def _blocked(verdict: Verdict, facts: Mapping[str, str], outcome: str) -> Verdict:
+def _blocker(verdict: Verdict, facts: Mapping[str, str], outcome: str) -> str:
+    """Return the name of the verdict of which this one is a consequence, empty if of none."""
     if verdict.name == outcome or verdict.check == JOB_OUTCOME:
-        return verdict
-    by = ""
+        return ""
     if verdict.status in (Status.INCONCLUSIVE, Status.PENDING):
-        by = facts.get("job", "")
-    elif verdict.status is Status.FAIL and all(finding.absent for finding in verdict.findings):
-        by = outcome or _explained_by(verdict, facts)
-    if not by:
-        return verdict
-    return replace(
-        verdict,
-        status=Status.BLOCKED,
-        code="blocked",
-        blocked_by=by,
-    )
+        return facts.get("job", "")
+    if verdict.status is Status.FAIL and all(finding.absent for finding in verdict.findings):
+        return outcome or _explained_by(verdict, facts)
+    return ""
 
 
 def _explained_by(verdict: Verdict, facts: Mapping[str, str]) -> str:
