@@ -554,3 +554,17 @@ def test_attempts_that_are_each_others_ancestors_are_told_and_end() -> None:
 def test_durations_are_written_in_the_unit_that_suits(nanoseconds: int, said: str) -> None:
     """Seconds, milliseconds, microseconds; the sign is told in words elsewhere."""
     assert duration(nanoseconds) == said
+
+
+def test_a_way_that_forks_and_joins_again_is_told_once() -> None:
+    """Two ways through the same service: the third service is named, once."""
+    spans = [
+        span("a", "s", parent=SENT, at=0),
+        span("b", "top", parent="s", at=1),
+        span("b", "left", parent="top", at=2),
+        span("b", "right", parent="top", at=2),
+        span("c", "end", parent="left", at=3, links=[(TRACE, "right")]),
+    ]
+    params = ConnectedTraceParams(services=("a", "c"), edges=("a -> c",))
+    verdict = judged(spans, params)
+    assert verdict.findings[0].seen == ("a -> b -> c",)
