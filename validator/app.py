@@ -141,8 +141,8 @@ class App:
 
         Suites run one after the other, since what one job does to the metrics must not be taken
         for another's; those that declare `concurrent` run beside them. `KeyboardInterrupt` ends
-        every run early; each still cleans up and is recorded. It is raised again when it came
-        before there was a run to record.
+        every run early; each still cleans up and is recorded. It is raised again when no run
+        says so: then it came before the first, between two, or when all was judged.
         """
         lanes: list[list[Suite]] = [[suite for suite in suites if not suite.concurrent]]
         lanes += [[suite] for suite in suites if suite.concurrent]
@@ -164,7 +164,7 @@ class App:
                     for executor in self._executors:
                         executor.interrupt()
                 _first_failure(futures)
-                if not found:
+                if not any(run.interrupted for run in found.values()):
                     raise
         return tuple(found[suite.name] for suite in suites if suite.name in found)
 

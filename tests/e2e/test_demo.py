@@ -66,10 +66,10 @@ def test_an_interrupt_at_any_moment_ends_it_all(
     with running(tmp_path, "demo", {}, "demo", "-o", "report.html") as played:
         played.wait_for(_MOMENTS[moment])
         if moment == "while the pipeline starts":
-            poll_until(lambda: len(played.family()) > 2, "the first of its processes")
+            poll_until(lambda: len(played.family()) > 2, "the first of its processes", 30)
         elif moment == "in a run":
-            poll_until(lambda: "scrape_started" in _worker_log(played), "a job at work")
-        said = played.end(number, 20)
+            poll_until(lambda: "scrape_started" in _worker_log(played), "a job at work", 30)
+        said = played.end(number, 40)
         poll_until(lambda: not played.left_behind(), "the end of all processes", 5)
     assert said.code == 3, said
     assert "obs-validator: interrupted" in said.err
