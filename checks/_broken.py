@@ -9,7 +9,7 @@ from checks._case import Case
 from checks._edges import Edge, reached, services_between
 from checks._trace import Key, key_of, parent_key
 from checks._words import duration, job_query, listed, named, names_job, short, trace_query
-from validator.model import Finding, LogLine, Phase, Span, SpanKind
+from validator.model import Evidence, Finding, Phase, Signal, Span, SpanKind
 
 _OUTGOING = (SpanKind.PRODUCER, SpanKind.CLIENT)
 
@@ -29,7 +29,7 @@ def no_trace(case: Case) -> Finding:
         likely=(
             "the sampled flag of the job's trace is off: a sampler on its way decided not to record"
             if sampled_out
-            else "no exporter reaches the backend, or the target does not take our trace context"
+            else _why_nothing(evidence)
         ),
         query=job_query(evidence),
         absent=True,
@@ -38,9 +38,40 @@ def no_trace(case: Case) -> Finding:
     )
 
 
+def heard(evidence: Evidence) -> list[str]:
+    """Return the services that sent spans during the run, of this job or not."""
+    names = {
+        name
+        for source in evidence.sources
+        if Signal.TRACES in source.signals
+        for name in source.heard
+    }
+    return sorted(names - {"obs-validator"})
+
+
+def _why_nothing(evidence: Evidence) -> str:
+    names = heard(evidence)
+    keys = " or ".join(f"`{key}`" for key in evidence.job_id_keys)
+    if names:
+        return (
+            f"{listed(names)} did send spans meanwhile, in traces that have neither our trace id "
+            f"nor {keys} = the job's id: our trace context is not taken, and nothing else names "
+            "the job"
+        )
+    return (
+        "nobody's spans arrived: OTEL_EXPORTER_OTLP_ENDPOINT of the services does not lead to this "
+        f"source, or they flush later than it was waited ({_waited(evidence)}; the SDKs' default "
+        "is 5 s: set OTEL_BSP_SCHEDULE_DELAY, or `lag_budget` of the source)"
+    )
+
+
+def _waited(evidence: Evidence) -> str:
+    budgets = [one.lag_budget for one in evidence.sources if Signal.TRACES in one.signals]
+    return f"{max(budgets, default=0.0):g} s"
+
+
 def missing_service(case: Case, service: str) -> Finding:
     """Describe a required service that left no span, and whether anything proves that it ran."""
-    logs = [line for line in case.evidence.logs if line.service == service]
     ran = proof_of_life(case, service)
     strangers = sorted(case.present - {*case.services, ""})
     near = difflib.get_close_matches(service, strangers, 1)
@@ -52,7 +83,7 @@ def missing_service(case: Case, service: str) -> Finding:
         summary=f"no span of {service}",
         expected=f"at least one span with service.name `{service}`",
         seen=tuple(seen),
-        likely=_why_silent(service, logs, ran, near),
+        likely=_why_silent(case, service, ran, near),
         query=f'{{ resource.service.name = "{service}" }}',
         absent=True,
         missing=(f"spans:{service}",),
@@ -60,17 +91,24 @@ def missing_service(case: Case, service: str) -> Finding:
     )
 
 
-def _why_silent(service: str, logs: list[LogLine], ran: str, near: list[str]) -> str:
+def _why_silent(case: Case, service: str, ran: str, near: list[str]) -> str:
+    lines = [line for line in case.evidence.logs if line.service == service]
+    keys = " or ".join(f"`{key}`" for key in case.evidence.job_id_keys)
     if near:
         return f"the service is now called `{near[0]}` (service.name was changed)"
-    if any(line.sampled is False for line in logs):
+    if service in heard(case.evidence):
         return (
-            f"the sampler of {service} drops its spans: its log lines carry the flag `not sampled`"
+            f"{service} did send spans meanwhile, in traces that have neither our trace id nor "
+            f"{keys} = the job's id: the trace context was lost on the way to it, and its spans "
+            "do not name the job"
         )
+    if any(line.sampled is False for line in lines):
+        return f"the sampler of {service} drops its spans: its log lines say `not sampled`"
     if ran:
         return (
             f"{service} ran but exports no spans: its tracer or exporter was not set up in the "
-            "process that does the work (after a fork, say), or its sampler drops all"
+            "process that does the work (after a fork, say), its sampler drops all, or it flushes "
+            f"later than it was waited ({_waited(case.evidence)})"
         )
     return f"{service} was not reached, or none of its telemetry is exported"
 

@@ -46,6 +46,7 @@ class Channel:
     looked_for: frozenset[str] = frozenset()
     known: set[object] = field(default_factory=set)
     findings: dict[str, None] = field(default_factory=dict)
+    heard: set[str] = field(default_factory=set)
 
     @property
     def pushing(self) -> bool:

@@ -76,6 +76,7 @@ class Gather:
         channel.partial = "" if answer.full else "; ".join(answer.findings) or "partial answer"
         channel.full = asked if answer.full else channel.full
         channel.findings.update(dict.fromkeys(answer.findings))
+        channel.heard.update(answer.heard)
         new = self._add(channel, answer, now)
         channel.looked, channel.looked_for = asked, channel.asked_for
         self._show(channel, answer)
@@ -255,6 +256,7 @@ class Gather:
                 lag_budget=channel.source.lag_budget,
                 shown_by=channel.shown_by,
                 findings=tuple(channel.findings),
+                heard=tuple(sorted(channel.heard)),
             )
             for channel in self.channels
         )

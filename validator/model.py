@@ -275,7 +275,9 @@ class SourceReport:
     `error_kind` one of `errors.SourceFailure`. `lag` is the longest time in seconds between the
     end of a span (or a log line's time) and the first answer that had it; None if unknown.
     `shown_by` says what showed that the source works (a control record, evidence of this run),
-    empty if nothing did. `findings` are things to tell people though they decide no verdict.
+    empty if nothing did. `heard` are the services that sent anything to it during the run, of this
+    job or not, as far as it tells. `findings` are things to tell people though they decide no
+    verdict.
     """
 
     name: str
@@ -290,6 +292,7 @@ class SourceReport:
     lag_budget: float
     shown_by: str
     findings: tuple[str, ...]
+    heard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,9 @@ class Answer:
     `full` is False when the source itself says, or shows, that there is more than it gave (a
     partial trace, evicted spans, a page of several that failed). `traces` are traces found beyond
     those asked for, and how. `control_seen` tells that the control record is visible. `findings`
-    are remarks for people. The spans' and lines' `seen` is the time of this answer.
+    are remarks for people. `heard` are the services that sent anything at all since the job began,
+    as far as the source can tell without looking far: it helps to say what went wrong. The spans'
+    and lines' `seen` is the time of this answer.
     """
 
     spans: tuple[Span, ...] = ()
@@ -70,6 +72,7 @@ class Answer:
     full: bool = True
     control_seen: bool = False
     findings: tuple[str, ...] = ()
+    heard: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -122,6 +122,7 @@ def _source() -> _Schema:
         lag_budget=_SECONDS,
         shown_by=_TEXT,
         findings=_TEXTS,
+        heard=_TEXTS,
     )
 
 

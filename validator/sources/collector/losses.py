@@ -65,13 +65,13 @@ class Losses:
             loss = self._known.get((signal, owner))
             if loss is not None and loss.received >= since:
                 lines.append(f"{what} of {_named(owner)} were {loss.why}: {loss.count}")
-        if self._forgotten >= since:
+        if self._forgotten > float("-inf") and self._forgotten >= since:
             lines.append(
                 f"so many {what} were evicted that it is no longer known whose: "
                 "give the collector more room, or ask sooner"
             )
         count, received, why = self._refused.get(signal, (0, float("-inf"), ""))
-        if received >= since:
+        if count and received >= since:
             lines.append(
                 f"the collector refused a whole request of {what} that came after the job began "
                 f"(the last of {count}: {why}), which may have held some of this job"

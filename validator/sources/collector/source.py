@@ -157,4 +157,5 @@ def _answer(
         full=not found.lost,
         control_seen=found.control_seen,
         findings=(*found.lost, *oddities.findings()),
+        heard=found.heard,
     )

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
+
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from validator.model import Signal, TraceRef
 from validator.ports import Clock, Question
@@ -17,9 +20,20 @@ from validator.sources.collector.limits import Limits
 from validator.sources.collector.losses import Losses, Mark
 from validator.sources.collector.pieces import marks_in
 
+_LOOKED_BACK = 2_000
+"""So many of the latest items are looked at for the names of services that send at all."""
+
 _FLUSHED = 10.0
 """Seconds after which exporters have flushed what they held when the collector began: twice the
 5 s of the SDKs' batch processors."""
+
+
+def _service(resource: bytes) -> str:
+    """Return the `service.name` of a resource as it came, empty if it has none."""
+    for attribute in Resource.FromString(resource).attributes:
+        if attribute.key == "service.name":
+            return attribute.value.string_value
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,7 @@ class Found:
     lost: tuple[str, ...]
     control_seen: bool
     version: int
+    heard: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -171,7 +186,17 @@ class Store:
                 ),
                 control_seen=self._holds(signal, question.control),
                 version=self._version,
+                heard=self._heard(signal, question.since),
             )
+
+    def _heard(self, signal: Signal, since: float) -> tuple[str, ...]:
+        """Return the services of the latest items that came since then, of any job."""
+        resources: set[bytes] = set()
+        for item in islice(reversed(self._shelves[signal].queue), _LOOKED_BACK):
+            if item.batch.seen < since:
+                break
+            resources.add(item.batch.resource)
+        return tuple(sorted({name for one in resources if (name := _service(one))}))
 
     def _before_it_listened(self, question: Question, found: list[Item]) -> list[str]:
         """Say that the job may have left something before there was anybody to take it.

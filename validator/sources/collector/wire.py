@@ -33,6 +33,7 @@ def head_of(found: Found) -> dict[str, Any]:
         "control_seen": found.control_seen,
         "traces": [{"trace_id": t.trace_id, "via": t.via} for t in found.traces],
         "findings": list(found.lost),
+        "heard": list(found.heard),
         "items": len(found.items),
     }
 
@@ -109,6 +110,7 @@ def read(signal: Signal, body: bytes, source: str) -> Read:
             full=bool(head["full"]),
             control_seen=bool(head["control_seen"]),
             findings=(*map(str, head["findings"]), *oddities.findings()),
+            heard=tuple(map(str, head["heard"])),
         )
         return Read(answer, int(head["version"]))
     except NotAnAnswerError:
