@@ -96,8 +96,8 @@ def test_a_taken_port_leaves_nothing_open(tmp_path: Path) -> None:
         path = tmp_path / "obs-validator.yaml"
         port = served.url.rpartition(":")[2]
         text = _CONFIG.format(url=served.url).replace("suites: []", "suites: [x.yaml]")
-        taken = f"sources:\n  collector: {{type: collector, http: '127.0.0.1:{port}', grpc: null}}"
-        path.write_text(text.replace("sources:", taken))
+        taken = f"  collector: {{type: collector, http: '127.0.0.1:{port}', grpc: null}}\nsuites:"
+        path.write_text(text.replace("suites:", taken))
         made = App(load_settings(path, {}))
         with pytest.raises(Exception, match=f"127.0.0.1:{port}"):
             made.__enter__()

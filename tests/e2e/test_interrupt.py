@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from pipeline.testing import poll_until
 from tests.e2e.command import Stage
 
 pytestmark = pytest.mark.process
@@ -21,8 +22,10 @@ def test_a_check_that_is_interrupted_cleans_up_and_says_so(
     """The job is removed from the pipeline; the report says interrupted; the code is 3."""
     name = f"slow-{number.name}"
     args = ("check", "a-slow.yaml", "pipeline.yaml", "-o", f"{name}.json")
+    before = _begun(stage)
     with stage.running(name, *args) as check:
-        check.wait_for("status  scraping")
+        check.wait_for("submitted")
+        poll_until(lambda: _begun(stage) > before, "a job at work")
         said = check.end(number)
         assert said.code == 3
         assert not check.left_behind()
@@ -32,6 +35,12 @@ def test_a_check_that_is_interrupted_cleans_up_and_says_so(
     assert run["interrupted"]
     assert stage.rows(run["id"]) == _NONE
     assert "interrupted" in said.out
+
+
+def _begun(stage: Stage) -> int:
+    """Return how many jobs the worker has begun to work on."""
+    lines = stage.pipeline.lines("scraper-worker")
+    return sum(line["event"] == "scrape_started" for line in lines)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
