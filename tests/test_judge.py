@@ -87,7 +87,7 @@ def test_what_sets_the_exit_code_is_not_blocked_by_what_does_not() -> None:
     assert said(advisory, quiet) == {"a": "fail", "b": "a"}
     outcome = verdict("job", finding(missing="job"), check=JOB_OUTCOME)
     outcome = replace(outcome, level="advisory")
-    assert said(outcome, verdict("b", finding())) == {"job": "fail", "b": "fail"}
+    assert said(outcome, verdict("b", finding(needs="spans:x"))) == {"job": "fail", "b": "fail"}
 
 
 def test_a_chain_ends_in_what_is_not_blocked() -> None:
@@ -126,7 +126,7 @@ def test_a_job_that_failed_blocks_what_it_left_undone_and_nothing_else() -> None
     outcome = verdict("job", finding(missing="job"), check=JOB_OUTCOME)
     found = said(
         outcome,
-        verdict("absence", finding()),
+        verdict("absence", finding(needs="spans:x")),
         verdict("wrong", finding(absent=False)),
         verdict("open", status=Status.PENDING),
         verdict("good", status=Status.PASS),
