@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import islice
 
 _MOST_COMPARED = 500
 _LEAST_ALIKE = 0.6
@@ -13,8 +12,8 @@ _LEAST_ALIKE = 0.6
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the candidate most like `word`, empty if none is alike; spelling goes first."""
-    candidates = {name for name in islice(known, _MOST_COMPARED) if name and name != word}
-    return _nearest(word, tuple(sorted(candidates)))
+    candidates = sorted({name for name in known if name and name != word})
+    return _nearest(word, tuple(candidates[:_MOST_COMPARED]))
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from checks._case import Case
-from checks._edges import EITHER, LINK, PARENT
+from checks._edges import EITHER, LINK, PARENT, Hop, reached
 from checks._trace import Key, key_of, parent_key, task_id
 from checks._words import duration, job_query, listed, named, names_job, short, trace_query
 from validator.model import Finding, Span, SpanKind
@@ -70,28 +70,25 @@ def _cycle(ring: list[Span]) -> Finding:
 
 def _roots(case: Case, explained: set[Key]) -> list[Span]:
     """Return the judged roots that are not the beginning of the job."""
-    sent = case.sent_trace
-    candidates = [
-        span
-        for span in case.index.roots
-        if key_of(span) not in case.index.superseded and not case.hops.causes[key_of(span)]
-    ]
-    begins_at_ours = bool(case.evidence.job.sent_parent) and any(
-        span.parent_id == case.evidence.job.sent_parent for span in case.index.spans
-    )
-    if candidates and not begins_at_ours:
-        main = next((span for span in candidates if span.trace_id == sent), candidates[0])
-        candidates.remove(main)
-    return [span for span in candidates if key_of(span) not in explained]
+    sent, ours = case.sent_trace, case.evidence.job.sent_parent
+    roots = [span for span in case.index.roots if key_of(span) not in case.index.superseded]
+    begins = [span for span in case.index.spans if ours and span.parent_id == ours]
+    if roots and not begins:
+        uncaused = [span for span in roots if not case.hops.causes[key_of(span)]] or roots
+        begins = [next((span for span in uncaused if span.trace_id == sent), uncaused[0])]
+    earlier = [span for span in case.index.spans if key_of(span) in case.index.superseded]
+    # Links in a ring, or from a root to what is below it, cause nothing: only what is reached
+    # from the beginning is of one trace. Orphans are findings of their own.
+    led = reached(case.hops, [*begins, *case.index.orphans, *earlier])
+    return [span for span in roots if key_of(span) not in led and key_of(span) not in explained]
 
 
 def _of_job(case: Case, root: Span) -> bool:
     """Whether a second root is this job's: by its id, its service, or because nothing else is."""
-    return (
-        names_job(root, case.evidence)
-        or root.service in case.services
-        or (root.trace_id != case.sent_trace and bool(case.sent_trace))
-    )
+    if root.trace_id != case.sent_trace and case.sent_trace:
+        return True
+    below = (case.index.by_key[key] for key in case.index.descendants(root))
+    return any(span.service in case.services or names_job(span, case.evidence) for span in below)
 
 
 def second_roots(case: Case, explained: set[Key]) -> list[Finding]:
@@ -132,7 +129,11 @@ def orphans(case: Case, explained: set[Key]) -> list[Finding]:
     """Find spans whose parent never came, together by that parent."""
     by_parent: dict[Key, list[Span]] = defaultdict(list)
     for span in case.index.orphans:
-        if key_of(span) not in case.index.superseded and key_of(span) not in explained:
+        key = key_of(span)
+        if key in case.index.superseded or key in explained:
+            continue
+        # Of a trace reached through a link, what is above the linking span is no evidence.
+        if not any(cause.trace_id != span.trace_id for cause in case.hops.causes[key]):
             by_parent[parent_key(span)].append(span)
     linking: dict[Key, Span] = {}
     for span in case.index.spans if by_parent else ():
@@ -165,13 +166,21 @@ def _orphans(case: Case, parent: Key, spans: list[Span], linked: Span | None) ->
     )
 
 
+def _is_wrong(case: Case, hop: Hop) -> bool:
+    if case.policy in hop.modes:
+        return False
+    if case.policy == PARENT:  # a further link beside a parent takes nothing away
+        return parent_key(hop.target) not in case.index.by_key
+    return hop.queued
+
+
 def wrong_hops(case: Case) -> list[Finding]:
     """Find queue hops joined by a parent where the suite asks for a link, or the other way."""
     if case.policy == EITHER:
         return []
     findings = []
     for (source, target), hops in sorted(case.hops.by_edge.items()):
-        wrong = [hop for hop in hops if hop.queued and case.policy not in hop.modes]
+        wrong = [hop for hop in hops if _is_wrong(case, hop)]
         if not wrong:
             continue
         is_mode = LINK if case.policy == PARENT else PARENT
@@ -251,5 +260,5 @@ def extra_services(case: Case) -> list[Finding]:
             spans=tuple(s.span_id for s in case.index.spans if s.service == name)[:_MOST_NAMED],
             final=True,
         )
-        for name in sorted(case.present - {*case.services})
+        for name in sorted({span.service for span in case.index.spans} - {*case.services})
     ]

@@ -86,7 +86,7 @@ def _case(params: ConnectedTraceParams, evidence: Evidence) -> Case:
         evidence=evidence,
         index=index,
         hops=crossings(index),
-        present=frozenset(span.service for span in index.spans),
+        present=frozenset(span.service for span in index.judged()),
     )
 
 

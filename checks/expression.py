@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from validator.model import Evidence, Finding, Signal, Verdict
 
 KIND = "expression"
 
+_BEFORE = re.compile(r"\.\s*before\b")
 _MOST_PIECES = 10_000
 _MOST_STEPS = 1_000_000
 _MOST_NAMED = 5
@@ -116,6 +118,8 @@ def _held(
 ) -> tuple[list[Finding], list[Finding]]:
     """Return the findings and the doubts of evaluating the expression."""
     expression = compiled(params.expr)
+    if evidence.job.existing and "samples" in sizes and _BEFORE.search(params.expr):
+        return [], [_no_before(params)]
     if max(sizes.values(), default=0) ** expression.depth > _MOST_STEPS:
         return [], [_too_much(sizes, expression)]
     try:
@@ -125,6 +129,17 @@ def _held(
     if not isinstance(value, bool):
         return [], [_broken(params, "is neither true nor false", f"it gives {value!r:.80}")]
     return ([] if value else [_false(params, evidence, context, sizes)]), []
+
+
+def _no_before(params: ExpressionParams) -> Finding:
+    return Finding(
+        code="no_before",
+        summary="what the job made grow cannot be told",
+        expected=params.expr,
+        seen=("nothing was read before the job: `before` of every sample is unknown",),
+        likely="the job was not submitted by this run",
+        query="",
+    )
 
 
 def _too_much(sizes: Mapping[str, int], expression: Expression) -> Finding:

@@ -86,7 +86,6 @@ def evaluate(params: MetricLabelsParams, evidence: Evidence) -> Verdict:
             summary=f"`{params.metric}` has {listed([*case.labels, *values])}",
             findings=tuple(findings),
             notes=case.notes(),
-            exists=not params.on_every_sample,
             doubts=tuple(doubts),
         ),
     )

@@ -122,11 +122,12 @@ def test_only_failures_establish_facts() -> None:
 
 
 def test_a_job_that_failed_blocks_what_it_left_undone_and_nothing_else() -> None:
-    """Absences are its doing; a wrong value and a pass stand."""
+    """What was not there to be judged is its doing; a break in what is there stands, as a pass."""
     outcome = verdict("job", finding(missing="job"), check=JOB_OUTCOME)
     found = said(
         outcome,
         verdict("absence", finding(needs="spans:x")),
+        verdict("lost", finding()),
         verdict("wrong", finding(absent=False)),
         verdict("open", status=Status.PENDING),
         verdict("good", status=Status.PASS),
@@ -134,6 +135,7 @@ def test_a_job_that_failed_blocks_what_it_left_undone_and_nothing_else() -> None
     assert found == {
         "job": "fail",
         "absence": "job",
+        "lost": "fail",
         "wrong": "fail",
         "open": "job",
         "good": "pass",

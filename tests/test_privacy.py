@@ -8,7 +8,7 @@ import pytest
 
 from tests.traces import JOB, evidence, job, line, span
 from validator.evidence_io import run_to_json
-from validator.model import Run, SpanEvent
+from validator.model import Finding, Run, Signal, SpanEvent, Status, Verdict
 from validator.privacy import filtered
 
 SECRET = "jane@example.com"
@@ -35,6 +35,16 @@ def test_nothing_private_is_stored() -> None:
     """Not in attributes, resources, events, links, messages, bodies or what the target said."""
     assert SECRET.encode() in run_to_json(run())
     assert SECRET.encode() not in run_to_json(filtered(run(), ()))
+
+
+def test_verdicts_of_a_real_job_are_stored_without_words() -> None:
+    """Findings quote values and log lines: of them only the codes are stored."""
+    finding = Finding("wrong", f"has `{SECRET}`", "x", (SECRET,), SECRET, SECRET)
+    told = Verdict("c", "c", Status.FAIL, "wrong", SECRET, (finding,), (SECRET,), 1,
+                   (Signal.TRACES,), "", "an incident")  # fmt: skip
+    kept = filtered(replace(run(), verdicts=(told,)), ())
+    assert SECRET.encode() not in run_to_json(kept)
+    assert (kept.verdicts[0].status, kept.verdicts[0].findings[0].code) == (Status.FAIL, "wrong")
 
 
 def test_what_judging_needs_stays() -> None:

@@ -60,6 +60,7 @@ class World:
     metrics: frozenset[str] = frozenset()
     deadline: float = 30.0
     lags: dict[str, LagHistogram] = field(default_factory=dict)
+    settle: float = 2.0
 
     def __post_init__(self) -> None:
         """Make what hangs on the clock."""
@@ -76,7 +77,7 @@ class World:
             )
             for number, (kind, params) in enumerate(self.checks)
         )
-        suite = Suite("s", 1, "t", {}, self.deadline, 2.0, 0.05, False, specs, "s.yaml")  # noqa: FBT003
+        suite = Suite("s", 1, "t", {}, self.deadline, self.settle, 0.05, False, specs, "s.yaml")  # noqa: FBT003
         mark = new_mark({}, traceparent=self.trace_context != "none")
         mark = replace(mark, trace_id=mark.trace_id and TRACE, parent_id=parent_id_for(TRACE))
         plan = Plan(
@@ -419,6 +420,42 @@ def test_the_trace_of_another_job_is_no_evidence() -> None:
     assert {"of another", "below it"}.isdisjoint(s.name for s in world.run().evidence.spans)
 
 
+@pytest.mark.parametrize("first", ["link", "job_id"])
+def test_how_a_trace_was_first_found_decides_nothing(first: str) -> None:
+    """The same spans, seen by their link first or by the job's id first: the same evidence."""
+    linking = span("scraper", "run", trace=OTHER, at=5, links=[(TRACE, "POST /jobs")])
+    naming = span("scraper", "work", trace=OTHER, at=6, parent="loop", job=JOB)
+    early, late = (linking, naming) if first == "link" else (naming, linking)
+    world = World(checks=[EVERY])
+    world.source.span(0.1, pipeline()[0]).span(0.2, early).span(1.5, late)
+    assert {one.name for one in world.run().evidence.spans} == {"POST /jobs", "run", "work"}
+
+
+def test_lines_of_another_job_in_a_shared_trace_are_no_evidence() -> None:
+    """Logs are told apart by the job that they name, as spans are."""
+    rule = ("log_fields", {"logs": {"where": {"body": "failed"}}, "require": ["error_code"]})
+    world = World(checks=[rule], trace_context="new")
+    world.source.span(0.1, *in_trace(pipeline(), OTHER, "POST /jobs"))
+    mine: dict[str, Any] = {"trace": OTHER, "job.id": JOB, "error_code": "x"}
+    theirs: dict[str, Any] = {"trace": OTHER, "job.id": "another"}
+    world.source.log(0.1, line("scraper", "failed", **mine), line("scraper", "failed", **theirs))
+    run = world.run()
+    assert verdict(run, "log_fields").status is Status.PASS
+    assert len(run.evidence.logs) == 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_lines_that_differ_only_in_a_field_are_two(order: int) -> None:
+    """Same time, same words: the one without `error_code` is not swallowed, whichever is first."""
+    rule = ("log_fields", {"logs": {"where": {"body": "failed"}}, "require": ["error_code"]})
+    world = World(checks=[rule])
+    world.source.span(0.1, *pipeline())
+    world.source.log(
+        0.1, *[line("scraper", "failed", error_code="x"), line("scraper", "failed")][::order]
+    )
+    assert verdict(world.run(), "log_fields").status is Status.FAIL
+
+
 # -- Sampling -----------------------------------------------------------------------------------
 
 
@@ -497,6 +534,22 @@ def test_what_others_did_to_a_metric_is_not_ours(after: list[Sample]) -> None:
     """A series that stands still, or that grew only for users, is no evidence of the run."""
     run = metrics_world(after).run()
     assert verdict(run, "metric_labels").status is Status.FAIL
+
+
+def test_a_declared_settle_time_is_kept_whatever_the_lag_budget() -> None:
+    """`settle: 10s` with a budget of 2 s: a straggler at 9 s is still seen."""
+    world = World()
+    world.settle = 10.0
+    world.source.span(0.1, *pipeline()).span(9.0, span("cron", "late", at=9000, job=JOB))
+    assert verdict(world.run()).code == "second_root"
+
+
+def test_a_value_that_is_no_number_comes_to_rest() -> None:
+    """NaN is not unlike itself: the settle time ends."""
+    nan = sample("read", float("nan"), instance="e-2")
+    world = metrics_world([sample("read", 6), sample("write", 7), nan])
+    world.run()
+    assert world.decided("metric_labels") < 4
 
 
 @pytest.mark.req("V-13")
@@ -679,9 +732,18 @@ def test_an_existing_jobs_metrics_have_no_before() -> None:
 
     suite = Suite("s", 1, "t", {}, 1.0, 2.0, 0.05, False, (), "s.yaml")  # noqa: FBT003
     world = metrics_world([sample("read", 6), sample("write", 7)])
+    grew = {
+        "expr": "samples.all(s, s.value > s.before)",
+        "message": "all of it grew",
+        "reads": ["metrics"],
+        "metrics": ["embedding_request_duration_seconds"],
+    }
+    world.checks = [LABELS, ("expression", grew)]
     world.existing = existing_job(suite, Existing("", TRACE), "r")
     world.target.script = [(0.0, "done", JobState.UNKNOWN)]
-    assert verdict(world.run(), "metric_labels").status is Status.INCONCLUSIVE
+    run = world.run()
+    assert [one.status for one in run.verdicts] == [Status.INCONCLUSIVE, Status.INCONCLUSIVE]
+    assert {one.code for one in run.verdicts} == {"no_before"}
 
 
 # -- The loop itself ----------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class Channel:
     partial: str = ""
     shown_by: str = ""
     baseline: str = ""
+    pushed_before: set[tuple[str, str]] | None = None
     requests: int = 0
     answers: int = 0
     lags: LagHistogram = field(default_factory=LagHistogram)

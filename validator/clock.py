@@ -6,9 +6,13 @@ import time
 class SystemClock:
     """The machine's clock."""
 
+    def __init__(self) -> None:
+        """Take the time once: what steps it later must not end or stretch a run."""
+        self._offset = time.time() - time.monotonic()
+
     def now(self) -> float:
-        """Return the Unix time in seconds."""
-        return time.time()
+        """Return the Unix time in seconds; it never goes back."""
+        return self._offset + time.monotonic()
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""

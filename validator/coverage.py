@@ -84,11 +84,12 @@ def _cover_one(
         if not moment.missing and fresh >= quiet:
             return CoverageState.SETTLED, f"nothing new for {moment.settle:g} s"
         # What misses nothing waits for quiet, but not for ever: others may keep a series moving.
-        limit = deadline if moment.missing else deadline + moment.patience / 2
+        late = max(deadline, ended + moment.settle)
+        limit = deadline if moment.missing else late + moment.patience / 2
         if fresh >= limit:
             waited = f"{fresh - ended:.1f} s after the job's end"
             return CoverageState.EXHAUSTED, f"{source.name} answered in full {waited}"
-    if source.hopeless or moment.now >= deadline + moment.patience:
+    if source.hopeless or moment.now >= max(deadline, ended + moment.settle) + moment.patience:
         return _given_up(signal, source, fresh is not None and fresh >= deadline)
     return CoverageState.OPEN, f"waiting for {signal} in {source.name}"
 
@@ -112,5 +113,6 @@ def next_moment(sources: Sequence[Asked], moment: Moment) -> list[float]:
     times = [max(moment.last_new, moment.ended) + moment.settle]
     for source in sources:
         deadline = moment.ended + source.lag_budget
-        times += [deadline, deadline + moment.patience / 2, deadline + moment.patience]
+        late = max(deadline, moment.ended + moment.settle)
+        times += [deadline, late + moment.patience / 2, late + moment.patience]
     return sorted(time for time in times if time > moment.now)

@@ -64,7 +64,7 @@ class Follower:
     @property
     def running(self) -> bool:
         """Whether the job's end is still waited for."""
-        return self.step in (Step.FOLLOWING, Step.FINISHING)
+        return self.step in (Step.SUBMITTING, Step.FOLLOWING, Step.FINISHING)
 
     @property
     def expires(self) -> float | None:
@@ -83,7 +83,7 @@ class Follower:
 
     def take(self, done: Done, now: float) -> None:
         """Take what the target answered."""
-        if done.token == "submit":  # noqa: S105 - a token of the executor
+        if done.token == "submit" and self.step is Step.SUBMITTING:  # noqa: S105 - a token of the executor
             self._take_submission(done, now)
         elif done.token == "follow" and self.step is Step.FOLLOWING:  # noqa: S105
             self._take_progress(done, now)

@@ -65,6 +65,9 @@ class Gather:
     def take_baseline(self, channel: Channel, answer: Answer | None, why: str) -> None:
         """Keep what was read before the job; `why` says why it is not whole, if it is not."""
         channel.baseline = why
+        channel.pushed_before = (
+            {(s.service, s.instance) for s in answer.samples} if answer else set()
+        )
         for sample in answer.samples if answer else ():
             key = _sample_key(sample)
             self.before[key] = replace(sample, phase=Phase.BEFORE, source=channel.source.name)
@@ -131,7 +134,16 @@ class Gather:
         for sample in answer.samples:
             given.add(key_of_sample := _sample_key(sample))
             other = self.after.get(key_of_sample)
-            new = new or other is None or other.value != sample.value
+            if (
+                channel.pushed_before is not None
+                and channel.pushing
+                and ((sample.service, sample.instance) not in channel.pushed_before)
+            ):
+                channel.baseline = channel.baseline or (
+                    f"{sample.service} {sample.instance} had pushed no metrics before the job: "
+                    "what its totals were then is not known"
+                )
+            new = new or other is None or repr(other.value) != repr(sample.value)  # NaN is NaN
             self.after[key_of_sample] = sample
         lost = len(channel.known - given) if had and answer.full else 0
         if lost and channel.signal is not Signal.METRICS:
@@ -227,10 +239,11 @@ class Gather:
     def evidence(self, job: Job, now: float, coverage: Mapping[Signal, Coverage]) -> Evidence:
         """Return all that is evidence of the job, in an order of its own."""
         spans = select(self.spans.values(), job, self.job_id_keys)
+        logs = [line for line in self.logs.values() if not self._of_another(line, job)]
         return Evidence(
             job=job,
             spans=tuple(sorted(spans, key=lambda s: (s.start, s.trace_id, s.span_id))),
-            logs=tuple(sorted(self.logs.values(), key=lambda line: (line.time, line.body))),
+            logs=tuple(sorted(logs, key=lambda line: (line.time, line.body))),
             samples=(*_ordered(self.before.values()), *_ordered(self.after.values())),
             alerts=(),
             sources=self.reports(),
@@ -239,6 +252,14 @@ class Gather:
             skew=self.skew,
             now=now,
         )
+
+    def _of_another(self, line: LogLine, job: Job) -> bool:
+        """Whether a line of a trace that jobs may share names another job (and not this one)."""
+        via = {ref.trace_id: ref.via for ref in reversed(job.traces)}.get(line.trace_id, "")
+        if via not in ("job_id", "link"):
+            return False
+        named = [line.attributes[key] for key in self.job_id_keys if key in line.attributes]
+        return bool(named) and job.id not in map(str, named)
 
     def reports(self) -> tuple[SourceReport, ...]:
         """Return what each channel did, in the order of the configuration."""
@@ -284,7 +305,9 @@ def _ordered(samples: Iterable[Sample]) -> list[Sample]:
 
 
 def _line_key(line: LogLine) -> object:
-    return (line.time, line.service, line.instance, line.body, line.trace_id, line.span_id)
+    own = (line.time, line.service, line.instance, line.severity, line.body)
+    fields = repr((sorted(line.attributes.items()), sorted(line.resource.items())))
+    return (own, line.trace_id, line.span_id, line.sampled, fields)
 
 
 def _sample_key(sample: Sample) -> object:

@@ -59,6 +59,8 @@ class Judge:
         except Exception as error:  # noqa: BLE001 - a check that breaks must not lose the run
             detail = f"the check itself broke ({type(error).__name__}: {error}); please report it"
             verdict = _undecided(spec, kind, "check_broke", detail)
+            if any(evidence.covered(one).state is CoverageState.OPEN for one in kind.signals):
+                verdict = replace(verdict, status=Status.PENDING)  # more may come, and mend it
         return replace(
             verdict, check=spec.kind, name=spec.name, catches=spec.catches, level=spec.level
         )
@@ -116,9 +118,19 @@ def _in_a_ring(name: str, by: Mapping[str, str]) -> bool:
 
 
 def _grounds(verdicts: Sequence[Verdict]) -> tuple[dict[str, str], str]:
-    """Return who established each fact, and the outcome of the job if it failed."""
+    """Return who established each fact, and who says that the job did not end as it should.
+
+    A job that ended as it should but too late, or with another answer, explains nothing missing.
+    """
     outcome = next(
-        (v.name for v in verdicts if v.check == JOB_OUTCOME and v.status is Status.FAIL), ""
+        (
+            verdict.name
+            for verdict in verdicts
+            if verdict.check == JOB_OUTCOME
+            and verdict.status is Status.FAIL
+            and any(one.missing or one.code == "wrong_state" for one in verdict.findings)
+        ),
+        "",
     )
     return _established(verdicts), outcome
 
@@ -140,7 +152,9 @@ def _blocker(verdict: Verdict, facts: Mapping[str, str], outcome: str) -> str:
     if verdict.status in (Status.INCONCLUSIVE, Status.PENDING):
         return facts.get("job", "")
     if verdict.status is Status.FAIL and all(finding.absent for finding in verdict.findings):
-        return outcome or _explained_by(verdict, facts)
+        # A break in what is there (a lost context, an orphan) needs nothing, and is its own cause.
+        hangs = all(finding.needs for finding in verdict.findings)
+        return (outcome if hangs else "") or _explained_by(verdict, facts)
     return ""
 
 

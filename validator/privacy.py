@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from validator.model import Attributes, Evidence, LogLine, Run, Span
+from validator.model import Attributes, Evidence, LogLine, Run, Span, Verdict
 
 ALWAYS = ("service.*", "telemetry.sdk.*", "messaging.message.id", "task.id")
 """What judging needs and what names programs, not people: OpenTelemetry's resource conventions."""
@@ -22,11 +22,20 @@ def filtered(run: Run, allowed: Collection[str]) -> Run:
     patterns = (*ALWAYS, *evidence.job_id_keys, *allowed)
     kept: Evidence = replace(
         evidence,
-        job=replace(evidence.job, fields=_only(evidence.job.fields, patterns)),
+        job=replace(evidence.job, fields=_only(evidence.job.fields, patterns), detail=""),
         spans=tuple(_span(span, patterns) for span in evidence.spans),
         logs=tuple(_line(line, patterns) for line in evidence.logs),
     )
-    return replace(run, evidence=kept)
+    return replace(run, evidence=kept, verdicts=tuple(map(_verdict, run.verdicts)))
+
+
+def _verdict(verdict: Verdict) -> Verdict:
+    """Return the verdict without words: they quote values and log lines."""
+    findings = tuple(
+        replace(one, summary=one.code, expected="", seen=(), likely="", query="")
+        for one in verdict.findings
+    )
+    return replace(verdict, summary=verdict.code, findings=findings, notes=())
 
 
 def _only(attributes: Attributes, patterns: Collection[str]) -> Attributes:

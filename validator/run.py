@@ -202,7 +202,8 @@ class _Loop:
                 if not channel.in_flight and channel.next_at is not None:
                     times.append(channel.next_at)
                 if self.follower.job.ended is not None:
-                    given_up = self.follower.job.ended + channel.lag_budget
+                    waits = max(channel.lag_budget, self.plan.suite.settle)
+                    given_up = self.follower.job.ended + waits
                     times.append(max(given_up + self.plan.patience, now))
         return min(times)
 

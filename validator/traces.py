@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from validator.model import Job, Span
 
@@ -37,12 +37,13 @@ def select(spans: Iterable[Span], job: Job, keys: Sequence[str]) -> tuple[Span, 
     ours = [(trace_id, job.sent_parent) for trace_id, how in via.items() if how == "sent"]
     chosen: dict[Key, None] = dict.fromkeys(ours)
     tops: set[Key] = set()
+    tops_of: dict[Key, Span] = {}
     for span in every:
         how = via.get(span.trace_id, "")
         if how in ("sent", "given", "header"):
             chosen[span.trace_id, span.span_id] = None
-        elif how == "job_id" and _names(span, job.id, keys):
-            top = _top(span, by_key)
+        elif how and _names(span, job.id, keys):  # also where a link was seen first
+            top = _top(span, by_key, tops_of, via)
             if (top.trace_id, top.span_id) not in tops:
                 tops.add((top.trace_id, top.span_id))
                 _take(top, children, chosen, job=(job.id, keys))
@@ -60,17 +61,30 @@ def _names_other(span: Span, job: tuple[str, Sequence[str]] | None) -> bool:
         return False
     job_id, keys = job
     values = [span.attributes[key] for key in keys if key in span.attributes]
-    return bool(values) and job_id not in values
+    return bool(values) and job_id not in map(str, values)  # of another type is no other job
 
 
-def _top(span: Span, by_key: dict[Key, Span]) -> Span:
-    visited = set()
-    while span.parent_id and (parent := by_key.get((span.trace_id, span.parent_id))):
-        if parent.span_id in visited:
+def _leads_to_ours(span: Span, via: Mapping[str, str]) -> bool:
+    return any(
+        link.trace_id != span.trace_id and via.get(link.trace_id) in ("sent", "given", "header")
+        for link in span.links
+    )
+
+
+def _top(
+    span: Span, by_key: dict[Key, Span], known: dict[Key, Span], via: Mapping[str, str]
+) -> Span:
+    """Return the uppermost ancestor; `known` remembers those of spans that were passed."""
+    path: dict[Key, None] = {}
+    while (key := (span.trace_id, span.span_id)) not in path and key not in known:
+        path[key] = None
+        parent = by_key.get((span.trace_id, span.parent_id)) if span.parent_id else None
+        if parent is None or _leads_to_ours(span, via):  # above it is who polled, not the job
             break
-        visited.add(parent.span_id)
         span = parent
-    return span
+    top = known.get((span.trace_id, span.span_id), span)
+    known.update(dict.fromkeys(path, top))
+    return top
 
 
 def _take(
@@ -95,14 +109,14 @@ def _follow_links(
     spans: list[Span], children: dict[Key, list[Span]], chosen: dict[Key, None]
 ) -> None:
     """Add what links back to a chosen span, again and again until nothing more is found."""
-    linking = [span for span in spans if span.links]
-    found = True
-    while found:
-        found = False
-        for span in linking:
-            key = (span.trace_id, span.span_id)
-            if key not in chosen and any(
-                (link.trace_id, link.span_id) in chosen for link in span.links
-            ):
+    linking: dict[Key, list[Span]] = defaultdict(list)
+    for span in spans:
+        for link in span.links:
+            linking[link.trace_id, link.span_id].append(span)
+    todo = list(chosen) if linking else []
+    while todo:
+        for span in linking.get(todo.pop(), ()):
+            if (span.trace_id, span.span_id) not in chosen:
+                before = len(chosen)
                 _take(span, children, chosen, job=None)
-                found = True
+                todo.extend(list(chosen)[before:])

@@ -32,6 +32,8 @@ from validator.model import (
     Exemplar,
     Phase,
     Sample,
+    Signal,
+    SourceReport,
     Span,
     SpanKind,
     Status,
@@ -568,3 +570,78 @@ def test_a_way_that_forks_and_joins_again_is_told_once() -> None:
     params = ConnectedTraceParams(services=("a", "c"), edges=("a -> c",))
     verdict = judged(spans, params)
     assert verdict.findings[0].seen == ("a -> b -> c",)
+
+
+def linking(one: Span, *to: tuple[str, str]) -> Span:
+    """Return the span with links to these spans."""
+    return replace(one, links=span("x", "x", links=to).links)
+
+
+@pytest.mark.parametrize("to", ["right", "below"])
+def test_links_in_a_ring_join_nothing(to: str) -> None:
+    """Two roots that link to each other, or one to its own child, are not below the beginning."""
+    ring = [
+        linking(span("scraper", "left", at=30, job=JOB), (TRACE, to)),
+        linking(span("scraper", "right", at=31, job=JOB), (TRACE, "left")),
+        span("scraper", "below", parent="left", at=32),
+    ]
+    verdict = judged([*pipeline(), *ring], ConnectedTraceParams(services=SERVICES, hops="either"))
+    assert "second_root" in codes(verdict)
+
+
+def test_the_jobs_work_below_a_strangers_root_is_a_second_root() -> None:
+    """The root is nobody's, but what hangs below it is this job's: it is cut off."""
+    cut = [
+        span("cron", "tick", at=30),
+        span("chunking", "again", parent="tick", at=31, job=JOB),
+    ]
+    assert "second_root" in codes(judged([*pipeline(), *cut]))
+
+
+def test_an_http_hop_joined_only_by_a_link_is_no_parent() -> None:
+    """`hops: parent` holds for calls over HTTP too; a link beside a parent takes nothing away."""
+    spans = [
+        linking(one, (TRACE, "call-chunk")) if one.span_id == sid("chunk") else one
+        for one in pipeline()
+    ]
+    assert judged(spans).status is Status.PASS
+    assert "hop_is_link" in codes(judged(changed(spans, "chunk", parent_id="")))
+
+
+def test_a_service_seen_only_in_an_attempt_that_was_replaced_is_missing() -> None:
+    """The last attempt never reached the service: what the first did there is history."""
+    spans = [*retried(), span("search", "index", parent="run-1", at=8.2)]
+    params = ConnectedTraceParams(services=(*SERVICES, "search"), edges=("search -> chunking",))
+    verdict = judged(spans, params)
+    assert codes(verdict) == ["service_missing"]
+
+
+def test_a_poll_loop_above_a_linking_span_is_not_missed() -> None:
+    """`process` links to the producer; its parent is the worker's own loop: no evidence."""
+    spans = cut_off(pipeline(), "run-scrape")
+    spans = [
+        linking(replace(one, parent_id=sid("loop")), (TRACE, "pub-scrape"))
+        if one.span_id == sid("run-scrape")
+        else one
+        for one in spans
+    ]
+    refs = (TraceRef(TRACE, "sent"), TraceRef(OTHER, "link"))
+    params = ConnectedTraceParams(services=SERVICES, edges=EDGES, hops="either")
+    assert judged(spans, params, of=job(traces=refs)).status is Status.PASS
+
+
+def heard(*services: str) -> SourceReport:
+    """Return what a source reports that these services sent spans to."""
+    return SourceReport("c", "collector", (Signal.TRACES,), 1, 1, "", "", None, None, 2.0, "", (),
+                        heard=services)  # fmt: skip
+
+
+def test_a_service_that_was_heard_lost_the_context() -> None:
+    """Its spans came, but in traces that nothing ties to the job: not an exporter's fault."""
+    base = evidence([one for one in pipeline() if one.service != "chunking"])
+    verdict = evaluate(PARAMS, replace(base, sources=(heard("chunking"),)))
+    assert "the trace context was lost on the way to it" in verdict.findings[0].likely
+    nothing = evaluate(PARAMS, replace(evidence([]), sources=(heard("scraper", "chunking"),)))
+    assert "chunking, scraper did send spans meanwhile" in nothing.findings[0].likely
+    silent = evaluate(PARAMS, replace(evidence([]), sources=(heard(),)))
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in silent.findings[0].likely

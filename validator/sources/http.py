@@ -133,7 +133,7 @@ class Http:
     def _attempt(self, call: Call, deadline: float) -> Reply:
         """Make one request."""
         left = max(0.05, deadline - self._clock.monotonic())
-        where = _shown(call.url)
+        where = shown(call.url)
         try:
             with self._session.request(
                 call.method,
@@ -272,7 +272,7 @@ def _is_local(url: str) -> bool:
     return host in {"localhost", "[::1]"} or host.startswith("127.")
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Return a URL without credentials and query, which may hold secrets."""
     parsed = urllib3.util.parse_url(url)
     return f"{parsed.scheme}://{parsed.netloc}{parsed.path or ''}"

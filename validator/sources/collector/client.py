@@ -14,7 +14,7 @@ from validator.model import Signal
 from validator.ports import Answer, Question
 from validator.sources.collector import wire
 from validator.sources.collector.plant import plant
-from validator.sources.http import Call, Http, Reply
+from validator.sources.http import Call, Http, Reply, shown
 
 _EVIDENCE = "application/vnd.obs-validator.evidence"
 _JSON = "application/json"
@@ -79,7 +79,7 @@ class RemoteCollectorSource:
         try:
             return wire.read_samples(reply.body, self._name)
         except wire.NotAnAnswerError as exc:
-            raise self._http.error(SourceFailure.NONSENSE, f"{self._url}: {exc}") from exc
+            raise self._http.error(SourceFailure.NONSENSE, f"{shown(self._url)}: {exc}") from exc
 
     def _evidence(self, signal: Signal, question: Question) -> Answer:
         """Ask for the evidence of one signal; in a form, for a URL holds only so many ids."""
@@ -97,14 +97,13 @@ class RemoteCollectorSource:
         try:
             return wire.read(signal, reply.body, self._name).answer
         except wire.NotAnAnswerError as exc:
-            raise self._http.error(SourceFailure.NONSENSE, f"{self._url}: {exc}") from exc
+            raise self._http.error(SourceFailure.NONSENSE, f"{shown(self._url)}: {exc}") from exc
 
     def _expect(self, reply: Reply, media: str) -> None:
         """Make sure that a collector answered, and not what stands before it."""
         if reply.media != media:
-            detail = (
-                f"{self._url} answered {reply.media or 'something without a type'}, not {media}"
-            )
+            what = reply.media or "something without a type"
+            detail = f"{shown(self._url)} answered {what}, not {media}"
             raise self._http.error(
                 SourceFailure.NONSENSE, f"{detail}: is it a collector, and is a login before it?"
             )
@@ -170,5 +169,5 @@ class _Waker:
         try:
             return int(orjson.loads(reply.body)["version"])
         except (ValueError, KeyError, TypeError) as exc:
-            detail = f"{self._url} answered no status"
+            detail = f"{shown(self._url)} answered no status"
             raise self._http.error(SourceFailure.NONSENSE, detail) from exc
