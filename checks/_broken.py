@@ -38,6 +38,33 @@ def no_trace(case: Case) -> Finding:
     )
 
 
+def not_adopted(case: Case) -> list[Finding]:
+    """Describe a target that was sent our context and left nothing that is joined to it."""
+    job, sent = case.evidence.job, case.sent_trace
+    ours = (sent, job.sent_parent)
+    if job.existing or not sent or any(ref.via == "header" for ref in job.traces):
+        return []
+    for span in case.index.spans:
+        if span.trace_id == sent or any((one.trace_id, one.span_id) == ours for one in span.links):
+            return []
+    first = case.index.spans[0]
+    return [
+        Finding(
+            code="context_not_adopted",
+            summary="the target does not take our trace context",
+            expected=f"its spans in the trace that the job was sent with, {sent}",
+            seen=(f"{named(first)} begins trace {short(first.trace_id)}, found by the job's id",),
+            likely=(
+                "the API does not read `traceparent` (it is not instrumented, or does not trust "
+                "its callers); if that is meant, declare `trace_context: new` of the target"
+            ),
+            query=job_query(case.evidence),
+            spans=(first.span_id,),
+            absent=True,
+        )
+    ]
+
+
 def heard(evidence: Evidence) -> list[str]:
     """Return the services that sent spans during the run, of this job or not."""
     names = {

@@ -63,8 +63,12 @@ def evaluate(params: ConnectedTraceParams, evidence: Evidence) -> Verdict:
         return _nothing(case)
     cycles, in_cycle = _shape.cycles(case)
     broken, explained = _broken_edges(case)
+    apart = _broken.not_adopted(case)
+    if apart:  # then the first root there is begins the job, and is no second one
+        explained |= {key_of(span) for span in case.index.roots[:1]}
     findings = (
         *cycles,
+        *apart,
         *(_broken.missing_service(case, name) for name in case.missing),
         *broken,
         *_shape.wrong_hops(case),

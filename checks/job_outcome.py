@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -26,6 +27,16 @@ _LIKELY = {
     JobState.REFUSED: "the target is down or overloaded, or the job or its credentials are wrong",
     JobState.TIMED_OUT: "a worker is dead or stuck, a queue is full, or the deadline is too short",
 }
+
+_REFUSALS = {
+    range(200, 300): "the target took the job, but `job_id` does not say where its id is",
+    range(401, 402): "the credentials are missing or wrong: look at `headers`",
+    range(403, 404): "the credentials do not allow it: look at `headers`",
+    range(404, 406): "the URL or the `method` is wrong",
+    range(400, 500): "the target does not take this body: look at `body`",
+    range(500, 600): "the target is down or overloaded, or cannot cope with this job",
+}
+"""What an HTTP status says of a refusal; the first that fits."""
 
 _WORDS = {
     JobState.NOT_SUBMITTED: "was not submitted",
@@ -95,7 +106,8 @@ def _state(job: Job) -> str:
 
 
 def _said(job: Job) -> tuple[str, ...]:
-    fields = [f"`{key}` = {shown(value)}" for key, value in sorted(job.fields.items())]
+    said = sorted((key, value) for key, value in job.fields.items() if "." not in key)
+    fields = [f"`{key}` = {shown(value)}" for key, value in said]
     return tuple(filter(None, (_state(job), job.detail, *fields)))
 
 
@@ -107,11 +119,24 @@ def _no_end(params: JobOutcomeParams, evidence: Evidence) -> Finding:
         summary=f"{summary}: {job.detail}" if job.detail else summary,
         expected=f"the job {params.state}",
         seen=_said(job),
-        likely=_LIKELY[job.state],
+        likely=_likely(job),
         query=traceql(evidence) if job.id else "",
         final=True,
         missing=("job",),
     )
+
+
+def _likely(job: Job) -> str:
+    """Say why the job did not end, by what the target answered."""
+    answered = re.search(r"\b([1-5]\d\d)\b", job.detail)
+    status = int(answered[1]) if answered else 0
+    if job.state is JobState.TIMED_OUT and (status >= 400 or "known words" in job.detail):
+        return "the job may be well: `follow` asks for it wrongly (its URL, `status`, or the words)"
+    if job.state is JobState.REFUSED:
+        for statuses, likely in _REFUSALS.items():
+            if status in statuses:
+                return likely
+    return _LIKELY[job.state]
 
 
 def _unknown(params: JobOutcomeParams, evidence: Evidence) -> Finding:

@@ -8,6 +8,7 @@ python=$1 venv=$2
 import sys
 sys.exit(sys.version_info < (3, 11))
 PY
+echo "installing what requirements.lock names into $venv (once)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
 # Compiled at once: the pipeline's dozen processes start in two seconds instead of twelve.

@@ -59,7 +59,7 @@ def test_the_code_is_0_only_if_everything_was_as_it_should(
         shown.pop()
     assert _end(shown, 60.0, tmp_path / "r.html") == (0 if fault == "none" else 1)
     said = capsys.readouterr().out
-    assert ("NOT as it should" in said) is (fault != "none")
+    assert ("not as it should be" in said) is (fault != "none")
     assert (tmp_path / "r.html").as_uri() in said
 
 

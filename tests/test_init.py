@@ -93,12 +93,10 @@ def test_every_answer_arrives(tmp_path: Path) -> None:
 
 def test_the_services_are_those_of_the_trace(tmp_path: Path) -> None:
     """Services that were named are required in the first suite."""
-    if "connected_trace" not in CHECKS:
-        pytest.skip("the kind is not there")
     config, _ = write_project(FULL, tmp_path, kinds=ALL)
     suite = load_suites(load_settings(config, {"MY_KEY": "s3cr3t-key"}), ALL)[0]
     params = [one.params for one in suite.checks if one.kind == "connected_trace"]
-    assert params == [{"services": ["api", "worker: 1"]}]
+    assert params == [{"services": ["api", "worker: 1"], "edges": ["api ->> worker: 1"]}]
 
 
 def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:

@@ -365,10 +365,10 @@ def test_a_trace_of_the_targets_own_is_found_by_the_jobs_id(context: str) -> Non
 
 
 def test_adopted_is_not_new() -> None:
-    """A target that is declared to adopt our context and does not: the trace is cut from us."""
+    """A target that is declared to adopt our context and does not fails, and is told how."""
     world = World(trace_context="adopt")
     world.source.span(0.1, *in_trace(pipeline(), OTHER, "POST /jobs"))
-    assert verdict(world.run()).status is Status.PASS  # connected in itself, and found
+    assert verdict(world.run()).code == "context_not_adopted"
 
 
 def test_a_target_that_links_to_us_is_reached_through_its_link() -> None:

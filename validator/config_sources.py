@@ -14,11 +14,12 @@ from validator.config_values import Duration, Listen, Name, Strict, Text, Tolera
 class SourceSettings(Strict):
     """What every source has.
 
-    `lag_budget` is the time after which everything that has happened is readable there: 2 s is
-    what exporters that flush every second and a collector beside them keep with ease.
+    `lag_budget` is the time after which everything that has happened is readable there: 7 s is
+    what the SDKs' exporters keep, which flush every 5 s. Only what is missing is waited for so
+    long; declare less where services flush sooner.
     """
 
-    lag_budget: Tolerance = 2.0
+    lag_budget: Tolerance = 7.0
     timeout: Duration = 5.0
 
 

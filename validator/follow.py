@@ -127,7 +127,7 @@ class Follower:
             self.due = now + self.submitter.poll_interval
             return
         self.job = replace(self.job, state=progress.state)
-        if progress.state is JobState.PASSED and not self.job.existing:
+        if progress.state is not JobState.FAILED and not self.job.existing:
             self.step = Step.FINISHING
             self.executor.start("finish", lambda: self.submitter.finish(self.mark, progress))
         else:

@@ -103,8 +103,24 @@ def suite_text(answers: InitAnswers) -> str:
     """Return the suite."""
     job, _ = _split(answers.body)
     services = ", ".join(_text(name) for name in answers.services)
-    trace = _CONNECTED.format(services=services) if services else _CONNECTED_LATER
-    return _SUITE.format(job=_json(job), trace=trace)
+    known = bool(services)
+    trace = (
+        _CONNECTED.format(services=services, edges=_edges(answers)) if known else _CONNECTED_LATER
+    )
+    # Nobody can say how a job ended that cannot be asked for: then the trace has to do.
+    outcome = _OUTCOME if answers.status_url or not known else ""
+    return _SUITE.format(job=_json(job), outcome=outcome, trace=trace)
+
+
+def _edges(answers: InitAnswers) -> str:
+    """Return the edges between the services in the order in which they were named."""
+    pairs = zip(answers.services, answers.services[1:], strict=False)
+    edges = ", ".join(_text(f"{one} ->> {other}") for one, other in pairs if one != other)
+    return (
+        f"      edges: [{edges}]  # `->`: directly; `->>`: others may stand between\n"
+        if edges
+        else ""
+    )
 
 
 def _tried(
@@ -230,15 +246,17 @@ target: api
 job: {job}
 deadline: 60s  # from submission to the job's end
 checks:
-  - job_outcome: {{}}
+{outcome}{trace}"""
+
+_OUTCOME = """\
+  - job_outcome: {}
     catches: the API takes the job and then never finishes it
-{trace}"""
+"""
 
 _CONNECTED = """\
   - connected_trace:
       services: [{services}]
-      # edges: [first -> second]  # who hands over to whom
-    catches: trace context is lost between two services
+{edges}    catches: trace context is lost between two services
 """
 
 _CONNECTED_LATER = """\

@@ -42,7 +42,7 @@ class Judge:
 
     def _specs(self, evidence: Evidence) -> tuple[CheckSpec, ...]:
         declared = any(spec.kind == JOB_OUTCOME for spec in self.checks)
-        unknown = evidence.job.existing and evidence.job.state is JobState.UNKNOWN
+        unknown = evidence.job.state is JobState.UNKNOWN  # nobody can say how it ended
         return self.checks if declared or unknown else (IMPLICIT_OUTCOME, *self.checks)
 
     def _one(self, spec: CheckSpec, evidence: Evidence) -> Verdict:

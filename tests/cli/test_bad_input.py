@@ -185,7 +185,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
             code, said = run(tmp_path, "collector", *args)
             assert code == 2
             assert f"127.0.0.1:{port}" in said
-            assert "choose another" in said
+            assert "take another port" in said
             assert "Traceback" not in said
 
 

@@ -52,7 +52,7 @@ def test_sources_have_their_own_types(tmp_path: Path) -> None:
     sources = settings_in(tmp_path).sources
     collector, remote, metrics = (sources[name] for name in ("collector", "remote", "metrics"))
     assert isinstance(collector, CollectorSettings)
-    assert (collector.http, collector.grpc, collector.lag_budget) == ("127.0.0.1:0", None, 2.0)
+    assert (collector.http, collector.grpc, collector.lag_budget) == ("127.0.0.1:0", None, 7.0)
     assert isinstance(remote, RemoteCollectorSettings)
     assert remote.lag_budget == 3.0
     assert isinstance(metrics, ScrapeSettings)

@@ -20,7 +20,7 @@ from validator.report.progress import ConsoleObserver
 from validator.suite import Suite
 from validator.yamlfile import nearest
 
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_TRACE_ID = re.compile(r"[0-9a-f]{24,32}")
 
 
 def run(  # noqa: PLR0913 - one parameter an option of the command line
@@ -82,8 +82,10 @@ def _existing(job_id: str, trace_id: str) -> Existing | None:
     if not job_id and not trace_id:
         return None
     normal = trace_id.lower()
-    if normal and (not _TRACE_ID.fullmatch(normal.rjust(32, "0")) or not int(normal, 16)):
-        raise click.UsageError(f"--trace-id {trace_id}: a trace id is up to 32 hex digits, not 0")
+    if normal and (not _TRACE_ID.fullmatch(normal) or not int(normal, 16)):
+        raise click.UsageError(
+            f"--trace-id {trace_id}: a trace id is 32 hex digits (some tools drop leading zeros)"
+        )
     return Existing(job_id, normal.rjust(32, "0") if normal else "")
 
 

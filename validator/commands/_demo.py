@@ -14,7 +14,7 @@ from validator.clock import SystemClock
 from validator.demo import GOOD, Break, Shown
 from validator.loader import load_suites
 from validator.model import Run, Status, Verdict
-from validator.report import FORMATS
+from validator.report.html import render
 from validator.report.lines import joined, run_lines
 from validator.sources.collector.limits import Limits
 from validator.sources.collector.server import Collector, Listen
@@ -75,26 +75,28 @@ def _names(runs: Iterable[Run]) -> str:
 
 
 def _write(output: Path, shown: Sequence[Shown]) -> None:
+    """Write all runs into one page, which says above them whether all went as it should."""
     runs = [
         replace(run, suite=run.suite if part.title == "good" else f"{run.suite} [{part.title}]")
         for part in shown
         for run in part.runs
     ]
     if runs:
-        output.write_text(FORMATS["html"](runs), encoding="utf-8")
+        held, said = _outcome(shown)
+        text = render(runs, (Status.PASS if held else Status.FAIL, f"demonstration: {said}"))
+        output.write_text(text, encoding="utf-8")
+
+
+def _outcome(shown: Sequence[Shown]) -> tuple[bool, str]:
+    """Return whether all went as it should, and how many breaks were caught."""
+    held = sum(not part.wrong for part in shown) == len(demo.BREAKS) + 1
+    caught = sum(not part.wrong for part in shown if part.title != "good")
+    said = f"{caught} of {len(demo.BREAKS)} breaks caught by the right check and no other"
+    return held, said if held else f"{said}: not as it should be"
 
 
 def _end(shown: Sequence[Shown], seconds: float, output: Path) -> int:
-    wanted = len(demo.BREAKS) + 1
-    right = sum(not part.wrong for part in shown)
-    held = right == wanted
-    breaks = sum(not part.wrong for part in shown if part.title != "good")
-    word = "as it should" if held else "NOT as it should"
-    click.secho(
-        f"{breaks} of {len(demo.BREAKS)} breaks caught by the right check and no other; "
-        f"{word}, in {seconds:.0f} s",
-        fg="green" if held else "red",
-        bold=True,
-    )
+    held, said = _outcome(shown)
+    click.secho(f"{said}, in {seconds:.0f} s", fg="green" if held else "red", bold=True)
     click.echo(f"report: {output.absolute().as_uri()}")
     return 0 if held else 1

@@ -26,7 +26,7 @@ from validator.commands.options import Seconds, config_option, report_options, w
     help="Store what was gathered here, for `replay`.",
 )
 def check(**options: Any) -> None:
-    r"""Send synthetic jobs through the target, gather what they leave, and judge it.
+    """Send synthetic jobs through the target, gather what they leave, and judge it.
 
     SUITES are names of suites or files; without any, all suites of the configuration run.
 
@@ -36,7 +36,7 @@ def check(**options: Any) -> None:
       obs-validator check pipeline -o report.html -o junit.xml
       obs-validator check --ring 2 --format json > report.json
       obs-validator check pipeline --job-id 7f3c2a1e
-    """
+    """  # noqa: D301 - click reads \b as such
     from validator.commands._check import run  # noqa: PLC0415 - heavy
 
     runs = run(**options)

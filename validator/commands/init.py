@@ -22,20 +22,25 @@ import click
 @click.option("--key-header", default="", help="The header that carries the credential.")
 @click.option("--key-variable", default="API_KEY", show_default=True, help="Where the key is.")
 @click.option("--clean-up-url", default="", help="What to DELETE after a run.")
-@click.option("--service", "services", multiple=True, help="A service.name of the trace; repeat.")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    help="A service.name of the trace, in the job's order; repeat.",
+)
 @click.option("--metrics", multiple=True, metavar="SERVICE=URL", help="A service's /metrics page.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 def init(directory: Path, **options: Any) -> None:
-    r"""Write obs-validator.yaml and suites/first.yaml for your own API into DIRECTORY.
+    """Write obs-validator.yaml and suites/first.yaml for your own API into DIRECTORY.
 
     What is not given as an option is asked for, if there is a terminal to ask at.
 
     \b
     Example:
-      obs-validator init --url http://localhost:8000/jobs --body '{"name": "{{ run.id }}"}' \
-        --status-url 'http://localhost:8000/jobs/{{ job.id }}' --done finished --failed broken \
+      obs-validator init --url http://localhost:8000/jobs --body '{"name": "{{ run.id }}"}' \\
+        --status-url 'http://localhost:8000/jobs/{{ job.id }}' --done finished --failed broken \\
         --service api --service worker
-    """
+    """  # noqa: D301 - click reads \b as such
     from validator.config import environment  # noqa: PLC0415 - heavy
     from validator.init import InitAnswers, write_project  # noqa: PLC0415
 
@@ -75,11 +80,14 @@ def _asked(options: dict[str, Any]) -> dict[str, Any]:
         if options[name] is None:
             options[name] = click.prompt(text, default) if terminal else default
     words = {"done": ("done",), "failed": ("failed",), "services": ()}
-    texts = {"done": "Statuses that mean it went well", "failed": "Statuses that mean it failed",
-             "services": "Services of the trace (service.name)"}  # fmt: skip
+    texts = {
+        "done": "Statuses that mean it went well",
+        "failed": "Statuses that mean it failed",
+        "services": "Services (service.name) in the order in which the job goes through them",
+    }
     for name, usual in words.items():
         if not options[name] and terminal:
             said = click.prompt(f"{texts[name]}, with spaces between", " ".join(usual))
-            options[name] = tuple(said.split())
+            options[name] = tuple(said.replace(",", " ").split())
         options[name] = options[name] or usual
     return options

@@ -10,12 +10,12 @@ import click
 @click.command()
 @click.argument("what", type=click.Choice(["config", "suite", "report"]))
 def schema(what: str) -> None:
-    r"""Print the JSON Schema (draft 2020-12) of the configuration, a suite, or the JSON report.
+    """Print the JSON Schema (draft 2020-12) of the configuration, a suite, or the JSON report.
 
     \b
     In an editor with the YAML language server:
       # yaml-language-server: $schema=suite.schema.json
-    """
+    """  # noqa: D301 - click reads \b as such
     if what == "config":
         from validator.config import config_schema  # noqa: PLC0415 - heavy
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from validator.model import CoverageState, Finding, Run, Status, Verdict
+from validator.model import CoverageState, Finding, Run, Signal, Status, Verdict
 from validator.report.text import plain
 
 MOST_SEEN: Final = 20
@@ -114,7 +114,7 @@ def _why(run: Run, verdict: Verdict) -> Iterator[Row]:
     advice = []
     for signal in verdict.signals:
         coverage = run.evidence.covered(signal)
-        if not coverage.state.complete:
+        if not coverage.state.complete and signal is not Signal.JOB:  # the target's word
             yield Row("why", plain(f"{signal} are {coverage.state}: {coverage.reason}"))
             advice.append(_ADVICE[coverage.state])
     wanted = set(verdict.signals)

@@ -74,11 +74,17 @@ class HttpSubmitter:
         return Progress(
             job_id=job_id,
             status="submitted" if self.follows else str(reply.status),
-            state=JobState.RUNNING if self.follows else JobState.PASSED,
+            state=self._state(reply),
             detail=self._unseen_header(reply),
             fields=self._fields(reply, self._http.fields),
             trace_id=self._trace_id(reply),
         )
+
+    def _state(self, reply: Reply) -> JobState:
+        """Say what the answer to a submission means: 202 accepts, and says not how it ends."""
+        if self.follows:
+            return JobState.RUNNING
+        return JobState.UNKNOWN if reply.status == 202 else JobState.PASSED
 
     def follow(self, mark: Mark, job_id: str) -> Progress:
         """Ask what became of the job."""

@@ -56,7 +56,8 @@ class GrpcReceiver:
         except RuntimeError as exc:
             raise ConfigError(
                 f"the collector cannot listen for OTLP/gRPC on {address}; end what listens "
-                "there, or choose another grpc_port (0 takes a free one)"
+                "there, or take another port (`grpc:` of the source, or "
+                "--grpc-port; 0 is a free one)"
             ) from exc
         await server.start()
         self._server = server

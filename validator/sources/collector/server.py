@@ -181,7 +181,8 @@ def _bound(host: str, port: int) -> socket.socket:
         taken.close()
         raise ConfigError(
             f"the collector cannot listen for OTLP/HTTP on {host}:{port}: {exc.strerror}; "
-            "end what listens there, or choose another http_port (0 takes a free one)"
+            "end what listens there, or take another port (`http:` of the source, or "
+            "--http-port; 0 is a free one). Two checks at once share an `obs-validator collector`"
         ) from exc
     return taken
 
