@@ -11,6 +11,7 @@ PY
 echo "installing what requirements.lock names into $venv (once)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
+export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} # as pip and curl do: companies have CAs of their own
 # Compiled at once: the pipeline's dozen processes start in two seconds instead of twelve.
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --require-hashes --compile-bytecode \
   -r requirements.lock
