@@ -61,7 +61,8 @@ def test_a_job_that_is_there_already_is_judged_and_left_alone(
     verdicts = {one.name: one for one in by_id.runs[0].verdicts}
     assert verdicts["span_attributes"].status is Status.PASS
     assert verdicts["job_outcome"].status is Status.INCONCLUSIVE  # a user's, and we are another
-    assert "404 Not Found" in by_id.runs[0].evidence.job.detail
+    assert "404 Not Found" in by_id.said.out
+    assert by_id.runs[0].evidence.job.detail == ""  # the target's own words are not stored
 
 
 def _of_a_user(stage: Stage) -> tuple[str, str]:

@@ -23,9 +23,12 @@ def test_the_breaks_are_the_pipelines_own_switches(stage: Stage) -> None:
 
 
 @pytest.mark.req("V-03", "V-04", "V-05", "V-06", "P-10")
-@pytest.mark.parametrize("name", sorted(faults.FAULTS))
-def test_each_break_is_caught_by_its_checks_alone(stage: Stage, name: str) -> None:
-    """Exactly the checks that the demonstration promises fail, nothing is open, the code is 1."""
+@pytest.mark.parametrize("name", [faults.ATTRIBUTE_DROPPED, faults.FAILURE_LOGS_WITHOUT_TRACE])
+def test_a_break_is_caught_by_its_checks_alone(stage: Stage, name: str) -> None:
+    """Exactly the checks that should see it fail, nothing is open, the code is 1.
+
+    The demonstration, which is a test of its own, goes through all the others.
+    """
     stage.broken(name)
     done = stage.check(code=1)
     assert judge_break(_BY_SWITCH[name], done.runs) == ()
