@@ -12,7 +12,7 @@ from bench.lag_runs import POLL, Series, series
 from bench.lag_truth import Due, Outcome, examine, scenario
 
 RUNS = 200
-LANES = 4
+LANES = 2
 SLOW_RUNS = 40
 DELAY = 0.2
 _MS = 1000.0

@@ -9,8 +9,10 @@ from itertools import pairwise
 
 from bench.figures import Figure
 from bench.shapes import SERVICES, SHAPES, evidence_of, job_of
-from checks.connected_trace import ConnectedTraceParams, evaluate
+from checks import CHECKS
+from validator.judge import Judge
 from validator.model import Span
+from validator.suite import CheckSpec
 from validator.traces import select
 
 SIZES = (1_000, 10_000, 100_000)
@@ -28,16 +30,19 @@ _FLOOR = 0.002
 def measure_connected() -> Iterator[Figure]:
     """Measure `connected_trace` on every shape."""
     edges = ("orchestrator ->> scraper", "scraper -> chunking", "chunking ->> embedding-api")
-    params = ConnectedTraceParams(services=SERVICES, edges=edges, hops="either")
+    params: dict[str, object] = {"services": SERVICES, "edges": edges, "hops": "either"}
     for name in SHAPES:
         yield from _measure(
             f"connected_trace, {name}", name, lambda spans: _judge(params, spans), _MOST_SECONDS
         )
 
 
-def _judge(params: ConnectedTraceParams, spans: tuple[Span, ...]) -> Callable[[], object]:
+def _judge(params: dict[str, object], spans: tuple[Span, ...]) -> Callable[[], object]:
+    """Judge as a run does: the check beside the outcome of the job."""
     evidence = evidence_of(spans)
-    return lambda: evaluate(params, evidence)
+    spec = CheckSpec("connected_trace", "connected_trace", params, "a lost context", "required", "")
+    judge = Judge(CHECKS, (spec,))
+    return lambda: judge.verdicts(evidence)
 
 
 def measure_select() -> Iterator[Figure]:

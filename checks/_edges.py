@@ -109,13 +109,15 @@ def _linked(index: Index, span: Span) -> tuple[Span, ...]:
 
 def reached(hops: Hops, sources: Iterable[Span]) -> set[Key]:
     """Return the keys of all spans that `sources` led to, through parents and links."""
-    seen: set[Key] = set()
-    todo = [key_of(span) for span in sources]
+    seen = {key_of(span) for span in sources}
+    todo = list(seen)
+    effects = hops.effects
     while todo:
-        key = todo.pop()
-        if key not in seen:
-            seen.add(key)
-            todo.extend(key_of(effect) for effect in hops.effects.get(key, ()))
+        for effect in effects.get(todo.pop(), ()):
+            key = (effect.trace_id, effect.span_id)
+            if key not in seen:
+                seen.add(key)
+                todo.append(key)
     return seen
 
 
