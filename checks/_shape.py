@@ -76,7 +76,7 @@ def _roots(case: Case, explained: set[Key]) -> list[Span]:
     if roots and not begins:
         uncaused = [span for span in roots if not case.hops.causes[key_of(span)]] or roots
         begins = [next((span for span in uncaused if span.trace_id == sent), uncaused[0])]
-    earlier = [span for span in case.index.spans if key_of(span) in case.index.superseded]
+    earlier = [case.index.by_key[key] for key in case.index.superseded]
     # Links in a ring, or from a root to what is below it, cause nothing: only what is reached
     # from the beginning is of one trace. Orphans are findings of their own.
     led = reached(case.hops, [*begins, *case.index.orphans, *earlier])
@@ -129,12 +129,12 @@ def orphans(case: Case, explained: set[Key]) -> list[Finding]:
     """Find spans whose parent never came, together by that parent."""
     by_parent: dict[Key, list[Span]] = defaultdict(list)
     for span in case.index.orphans:
-        key = key_of(span)
+        key = (span.trace_id, span.span_id)
         if key in case.index.superseded or key in explained:
             continue
         # Of a trace reached through a link, what is above the linking span is no evidence.
         if not any(cause.trace_id != span.trace_id for cause in case.hops.causes[key]):
-            by_parent[parent_key(span)].append(span)
+            by_parent[span.trace_id, span.parent_id].append(span)
     linking: dict[Key, Span] = {}
     for span in case.index.spans if by_parent else ():
         for link in span.links:
