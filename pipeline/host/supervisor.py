@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import select
 import shutil
 import signal
@@ -78,6 +79,8 @@ class Supervisor:
     def end_with_parent(self) -> None:
         """Have the kernel tell us to stop when the process that started us has ended."""
         signal_at_parents_death(signal.SIGTERM)
+        if os.getppid() == 1:  # it ended before the kernel was told: no signal will come
+            raise StoppedError
 
     def start(self) -> float:
         """Start everything; return the seconds until all of it was healthy."""

@@ -195,3 +195,17 @@ def test_hops_may_be_links_and_the_mark_survives(state: Path) -> None:
             assert span["resource"]["attributes"]["service.version"] == "9.8.7"
     finally:
         pipeline.stop()
+
+
+def test_a_pipeline_whose_starter_is_gone_already_does_not_begin(state: Path) -> None:
+    """Whoever starts it may be killed before the kernel knows whose end to watch for."""
+    told = state.parent / "told.txt"
+    starter = (
+        "import os, subprocess, sys\n"
+        f"out = open({str(told)!r}, 'w')\n"
+        f"command = {[*_command('up', state), '--end-with-parent']!r}\n"
+        "subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", starter], check=True, timeout=30)
+    poll_until(lambda: "pipeline is down" in told.read_text(), "the end of the pipeline", 20)
