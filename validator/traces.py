@@ -92,7 +92,9 @@ def _take(
     children: dict[Key, list[Span]],
     chosen: dict[Key, None],
     job: tuple[str, Sequence[str]] | None,
-) -> None:
+) -> list[Key]:
+    """Choose `top` and what is below it, less what names another job; return what is new."""
+    new: list[Key] = []
     todo = [top]
     visited: set[Key] = set()
     while todo:
@@ -101,8 +103,11 @@ def _take(
         if key in visited or _names_other(span, job):
             continue
         visited.add(key)
-        chosen[key] = None
+        if key not in chosen:
+            chosen[key] = None
+            new.append(key)
         todo.extend(children.get(key, ()))
+    return new
 
 
 def _follow_links(
@@ -117,6 +122,4 @@ def _follow_links(
     while todo:
         for span in linking.get(todo.pop(), ()):
             if (span.trace_id, span.span_id) not in chosen:
-                before = len(chosen)
-                _take(span, children, chosen, job=None)
-                todo.extend(list(chosen)[before:])
+                todo.extend(_take(span, children, chosen, job=None))
