@@ -14,12 +14,9 @@ from validator.clock import SystemClock
 from validator.config import Settings
 from validator.config_sources import (
     CollectorSettings,
-    RemoteCollectorSettings,
-    ScrapeSettings,
     SourceSettings,
 )
 from validator.config_targets import TargetSettings
-from validator.errors import ConfigError
 from validator.executor import ThreadExecutor
 from validator.judge import Judge
 from validator.lag import LagHistogram
@@ -90,38 +87,23 @@ class App:
             self._closing.pop()()
 
     def _source(self, name: str, settings: SourceSettings) -> Source:
-        from validator.sources import http as sources_http  # noqa: PLC0415 - only if asked for
+        from validator.sources.build import Builder  # noqa: PLC0415 - only if asked for
 
-        secret = getattr(settings, "headers", None) or {}
-        headers = {key: value.get_secret_value() for key, value in secret.items()}
-        session = sources_http.make_session(headers)
-        bounds = sources_http.Bounds(timeout=settings.timeout)
-        http = sources_http.Http(name, session, self.clock, bounds)
         if isinstance(settings, CollectorSettings):
-            source: Source = self._collector(name, settings, http)
-        elif isinstance(settings, RemoteCollectorSettings):
-            from validator.sources.collector.client import (  # noqa: PLC0415
-                RemoteCollectorSource,
-            )
-
-            source = RemoteCollectorSource(name, settings.url, http, settings.lag_budget)
-        elif isinstance(settings, ScrapeSettings):
-            from validator.sources.scrape import Page, ScrapeSource  # noqa: PLC0415
-
-            pages = tuple(
-                Page(service, url) for service, urls in settings.pages.items() for url in urls
-            )
-            source = ScrapeSource(name, pages, http, settings.lag_budget)
-        else:  # pragma: no cover - the configuration knows no other
-            raise ConfigError(f"sources.{name}: no such type of source")
+            source: Source = self._collector(name, settings)
+        else:
+            source = Builder(self.clock, self.settings.directory).build(name, settings)
         self._closing.append(source.close)
         return source
 
-    def _collector(self, name: str, settings: CollectorSettings, http: Any) -> Source:
+    def _collector(self, name: str, settings: CollectorSettings) -> Source:
+        from validator.sources import http as sources_http  # noqa: PLC0415
         from validator.sources.collector.limits import Limits  # noqa: PLC0415
         from validator.sources.collector.server import Collector, Listen  # noqa: PLC0415
         from validator.sources.collector.source import CollectorSource  # noqa: PLC0415
 
+        bounds = sources_http.Bounds(timeout=settings.timeout)
+        http = sources_http.Http(name, sources_http.make_session(), self.clock, bounds)
         if name in self.collectors:
             return CollectorSource(name, self.collectors[name], http, settings.lag_budget)
         keys = {key for target in self.settings.targets.values() for key in target.job_id_keys}

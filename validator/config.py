@@ -95,7 +95,7 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
             for problem in problems_of_target(target, document, ("targets", name))
         ),
     )
-    for secret in _secret_headers(file):
+    for secret in _secrets(file):
         variables.remember(secret)
     return Settings(
         path=path,
@@ -116,18 +116,20 @@ def config_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, **schema, "title": "obs-validator configuration"}
 
 
-def _secret_headers(value: Any) -> Iterator[str]:
-    """Yield the values of all headers that may carry credentials."""
+def _secrets(value: Any) -> Iterator[str]:
+    """Yield every secret, and the values of all headers that may carry credentials."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if isinstance(inner, SecretStr):
                 if str(name).lower() not in _HARMLESS_HEADERS:
                     yield inner.get_secret_value()
             else:
-                yield from _secret_headers(inner)
+                yield from _secrets(inner)
+    elif isinstance(value, SecretStr):
+        yield value.get_secret_value()
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from _secret_headers(getattr(value, name))
+            yield from _secrets(getattr(value, name))
     elif isinstance(value, tuple):
         for inner in value:
-            yield from _secret_headers(inner)
+            yield from _secrets(inner)

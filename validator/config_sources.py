@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from validator.config_targets import Headers
 from validator.config_values import Duration, Listen, Name, Strict, Text, Tolerance, Url
@@ -31,12 +38,69 @@ class CollectorSettings(SourceSettings):
     grpc: Listen | None = "127.0.0.1:4317"
 
 
-class RemoteCollectorSettings(SourceSettings):
+class BasicAuth(Strict):
+    """A name and a password (RFC 7617)."""
+
+    username: Text
+    password: SecretStr
+
+
+class Auth(Strict):
+    """Who we are: one way of several. A header of another name goes into `headers`."""
+
+    bearer: SecretStr | None = None
+    """A token (RFC 6750), such as that of a Grafana service account."""
+    basic: BasicAuth | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        """Refuse two ways, and none."""
+        if (self.bearer is None) == (self.basic is None):
+            raise ValueError("give bearer or basic, one of the two")
+        return self
+
+
+class Tls(Strict):
+    """Whom to trust, and what to show; paths are meant from the folder of the file."""
+
+    ca: Text | None = None
+    """A file of certificates to trust instead of the system's."""
+    cert: Text | None = None
+    key: Text | None = None
+    """The key of `cert`, unless that file holds both."""
+
+    @model_validator(mode="after")
+    def _key_of_a_certificate(self) -> Self:
+        """Refuse a key without its certificate."""
+        if self.key is not None and self.cert is None:
+            raise ValueError("a key needs its cert")
+        return self
+
+
+class Connection(Strict):
+    """How to reach a server: its address, who we are, and what it may cost.
+
+    `url` may have a base path. `timeout` is for a whole question, its retries included;
+    `connect_timeout` for each connection. `proxy` None: that of the environment; `none`: none.
+    `max_answer` is for one answer, decompressed. `rate_limit` is in requests per second.
+    """
+
+    url: Url
+    auth: Auth | None = None
+    headers: Headers = Field(default={})
+    tenant: Text | None = None
+    """Sent as `X-Scope-OrgID`."""
+    tls: Tls = Tls()
+    proxy: Url | Literal["none"] | None = None
+    connect_timeout: Duration = 3.0
+    max_answer: Annotated[ByteSize, Field(gt=0)] = ByteSize(256 * 1024 * 1024)
+    rate_limit: Annotated[float, Field(gt=0)] = 20.0
+
+
+class RemoteCollectorSettings(SourceSettings, Connection):
     """A collector of ours that runs as a process of its own, read over its API."""
 
     type: Literal["remote_collector"]
-    url: Url
-    headers: Headers = Field(default={})
 
 
 def _pages(value: Any) -> Any:
@@ -68,7 +132,8 @@ class ScrapeSettings(SourceSettings):
 
 
 Source = Annotated[
-    CollectorSettings | RemoteCollectorSettings | ScrapeSettings, Field(discriminator="type")
+    CollectorSettings | RemoteCollectorSettings | ScrapeSettings,
+    Field(discriminator="type"),
 ]
 """Every type of source."""
 

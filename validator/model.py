@@ -36,6 +36,8 @@ class Signal(StrEnum):
     LOGS = "logs"
     METRICS = "metrics"
     ALERTS = "alerts"
+    SEARCH = "search"
+    """The index of traces: what a search for the job's id finds."""
 
 
 class SpanKind(StrEnum):
@@ -201,7 +203,8 @@ class TraceRef:
     """A trace that is of this job, and how that is known.
 
     `via` is `sent` (we sent this id), `given` (`--trace-id`), `header` (the target answered it),
-    `job_id` (its spans or logs carry the job's id) or `link` (a span of it links to one of ours).
+    `job_id` (its spans or logs carry the job's id), `link` (a span of it links to one of ours) or
+    `search` (a search for the job's id found it).
     """
 
     trace_id: str

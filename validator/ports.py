@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from validator.model import (
+    Alert,
     AttributeValue,
     JobState,
     LogLine,
@@ -63,16 +64,23 @@ class Answer:
     are remarks for people. `heard` are the services that sent anything at all since the job began,
     as far as the source can tell without looking far: it helps to say what went wrong. The spans'
     and lines' `seen` is the time of this answer.
+
+    `as_of` is the moment that the answer speaks of, in Unix seconds, where that is not when it was
+    asked for: the oldest of the last scrapes that it rests on. `again` is when asking again may
+    show something new (the next scrape), where the source knows.
     """
 
     spans: tuple[Span, ...] = ()
     logs: tuple[LogLine, ...] = ()
     samples: tuple[Sample, ...] = ()
+    alerts: tuple[Alert, ...] = ()
     traces: tuple[TraceRef, ...] = ()
     full: bool = True
     control_seen: bool = False
     findings: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
+    as_of: float | None = None
+    again: float | None = None
 
 
 class Source(Protocol):
@@ -134,11 +142,66 @@ class MetricSource(Source, Protocol):
 
 
 @runtime_checkable
+class AlertSource(Source, Protocol):
+    """Where alerts are read."""
+
+    def alerts(self) -> Answer:
+        """Return the alerts that are pending or firing now, each with the receivers it goes to."""
+        ...
+
+
+@runtime_checkable
+class Searching(Source, Protocol):
+    """A source whose index of traces can be searched, beside reading a trace by its id.
+
+    An index has a lag of its own (Tempo's is half a minute by default), and may fail while the
+    storage works.
+    """
+
+    @property
+    def search_lag_budget(self) -> float:
+        """Return the declared time in seconds after which a search finds what has happened."""
+        ...
+
+    def search(self, question: Question) -> Answer:
+        """Return the traces that a search for the job's id finds; each `via` is `search`."""
+        ...
+
+
+@runtime_checkable
 class Plantable(Protocol):
     """A source into which the validator can write a control record, to show that it works."""
 
     def plant(self, trace_id: str) -> None:
-        """Send a span and a log line of trace `trace_id` the way that telemetry comes in."""
+        """Send a span and a log line of trace `trace_id` the way that telemetry comes in.
+
+        Nothing is sent where no way in is declared.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What one harmless question to a source showed.
+
+    `version` is what the backend says of itself, empty if it does not; `latency` is how long the
+    answer took, in seconds; `clock_offset` is how far the backend's clock is ahead of ours, in
+    seconds, good to one second (the `Date` header), None if it does not say; `notes` are remarks
+    for people (a tenant that holds nothing, a datasource that is another than declared).
+    """
+
+    version: str
+    latency: float
+    clock_offset: float | None
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Probing(Source, Protocol):
+    """A source that can be asked whether it is there."""
+
+    def probe(self) -> Probed:
+        """Ask one harmless question with the credentials of every other; raises `SourceError`."""
         ...
 
 

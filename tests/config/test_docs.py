@@ -13,9 +13,13 @@ from tests.config.kinds import KINDS
 from validator.config import ConfigFile, load_settings
 from validator.config_checks import CheckItem
 from validator.config_sources import (
+    Auth,
+    BasicAuth,
     CollectorSettings,
+    Connection,
     RemoteCollectorSettings,
     ScrapeSettings,
+    Tls,
 )
 from validator.config_targets import Follow, HttpSubmit, TargetSettings
 from validator.config_values import Strict
@@ -41,6 +45,10 @@ def example(page: str) -> str:
         ("configuration.md", CollectorSettings),
         ("configuration.md", RemoteCollectorSettings),
         ("configuration.md", ScrapeSettings),
+        ("configuration.md", Connection),
+        ("configuration.md", Auth),
+        ("configuration.md", BasicAuth),
+        ("configuration.md", Tls),
         ("suites.md", SuiteFile),
         ("suites.md", CheckItem),
     ],

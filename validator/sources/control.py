@@ -1,6 +1,13 @@
-"""Control records: what the validator itself sends to a collector to show that it works."""
+"""Control records: what the validator itself sends the way that telemetry comes in.
+
+Where the record can be read again, the way there and the question (source, tenant, window) work,
+and what is not there is missing; where it cannot, nothing is known.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -8,13 +15,36 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from validator.model import Signal
 from validator.sources.http import Call, Http
 
 _HEADERS = {"Content-Type": "application/x-protobuf"}
 
 
-def plant(http: Http, endpoint: str, trace_id: str) -> None:
-    """Send a span and a log record of `trace_id` to an OTLP/HTTP endpoint."""
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Where control records of one source go in.
+
+    `endpoint` is an OTLP/HTTP endpoint without `/v1/…`; `http` carries its credentials, which need
+    not be those of reading. `signals` are those that the source is read for.
+    """
+
+    endpoint: str
+    http: Http
+    signals: tuple[Signal, ...] = (Signal.TRACES, Signal.LOGS)
+
+    def plant(self, trace_id: str) -> None:
+        """Send a span, a log record, or both, of trace `trace_id`; raises `SourceError`."""
+        plant(self.http, self.endpoint, trace_id, self.signals)
+
+
+def plant(
+    http: Http,
+    endpoint: str,
+    trace_id: str,
+    signals: Iterable[Signal] = (Signal.TRACES, Signal.LOGS),
+) -> None:
+    """Send a record of `trace_id` for each of `signals` to an OTLP/HTTP endpoint."""
     now = int(http.clock.now() * 1e9)
     service = KeyValue(key="service.name", value=AnyValue(string_value="obs-validator"))
     resource = Resource(attributes=[service])
@@ -38,12 +68,13 @@ def plant(http: Http, endpoint: str, trace_id: str) -> None:
         severity_text="INFO",
         body=AnyValue(string_value="control record"),
     )
-    for path, body in (("traces", traces), ("logs", logs)):
+    bodies = {Signal.TRACES: traces, Signal.LOGS: logs}
+    for signal in signals:
         http.call(
             Call(
-                f"{endpoint}/v1/{path}",
+                f"{endpoint}/v1/{signal}",
                 method="POST",
                 headers=_HEADERS,
-                body=body.SerializeToString(),
+                body=bodies[signal].SerializeToString(),
             )
         )

@@ -27,11 +27,27 @@ _NO_PROXY = {"http": "", "https": ""}
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a source allows one question: seconds in all, bytes of an answer, attempts."""
+    """What a source allows one question.
+
+    `timeout` is in seconds for all of it, its retries included, `connect` in seconds for each
+    connection; `size` is bytes of a decompressed answer; `attempts` how often it is asked at most;
+    `rate` how many requests a second the source may get of us.
+    """
 
     timeout: float = 10.0
     size: int = 256 * 1024 * 1024
     attempts: int = 3
+    connect: float = 3.0
+    rate: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths of PEM files: whom to trust instead of the system's, what to show; empty for none."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,28 @@ def make_session(
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
+
+
+def connect(
+    session: requests.Session,
+    *,
+    auth: str | tuple[str, str] | None = None,
+    tls: Tls = Tls(),
+    proxy: str | None = None,
+) -> None:
+    """Have `session` say who we are, trust and show what `tls` names, and take `proxy`.
+
+    `auth` is a bearer token, or a name and a password. `proxy` is its URL, `none` for none
+    whatever the environment says, None for that of the environment.
+    """
+    if isinstance(auth, str):
+        session.headers["Authorization"] = f"Bearer {auth}"
+    elif auth is not None:
+        session.auth = auth
+    session.verify = tls.ca or True
+    session.cert = (tls.cert, tls.key) if tls.key else tls.cert or None
+    if proxy is not None:
+        session.proxies = _NO_PROXY if proxy == "none" else {"http": proxy, "https": proxy}
 
 
 class Http:

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from validator.errors import SourceError, SourceFailure
 from validator.model import Exemplar, Phase, Sample
 from validator.ports import Answer
+from validator.sources.base import SourceBase
 from validator.sources.http import Call, Http
 from validator.sources.otlp_metrics import wanted
 
@@ -44,35 +45,20 @@ class Page:
         return f"{parsed.host}:{port}"
 
 
-class ScrapeSource:
+class ScrapeSource(SourceBase):
     """Reads `/metrics` pages, all at once."""
+
+    kind = "scrape"
 
     def __init__(self, name: str, pages: tuple[Page, ...], http: Http, lag_budget: float) -> None:
         """Read `pages` through `http`."""
-        self._name = name
+        super().__init__(name, http, lag_budget)
         self._pages = pages
-        self._http = http
-        self._lag_budget = lag_budget
         self._pool = ThreadPoolExecutor(min(len(pages), _AT_ONCE) or 1, f"scrape-{name}")
-
-    @property
-    def name(self) -> str:
-        """Return the name in the configuration."""
-        return self._name
-
-    @property
-    def kind(self) -> str:
-        """Return the type in the configuration."""
-        return "scrape"
-
-    @property
-    def lag_budget(self) -> float:
-        """Return the declared ingest lag in seconds."""
-        return self._lag_budget
 
     def close(self) -> None:
         """End the requests and let go of the connections."""
-        self._http.close()
+        super().close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def samples(self, metrics: frozenset[str]) -> Answer:

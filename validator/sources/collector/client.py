@@ -12,8 +12,9 @@ import orjson
 from validator.errors import SourceError, SourceFailure
 from validator.model import Signal
 from validator.ports import Answer, Question
+from validator.sources.base import SourceBase
 from validator.sources.collector import wire
-from validator.sources.collector.plant import plant
+from validator.sources.control import plant
 from validator.sources.http import Call, Http, Reply, shown
 
 _EVIDENCE = "application/vnd.obs-validator.evidence"
@@ -24,36 +25,21 @@ _PAUSE = 1.0
 """Seconds after a long poll that failed."""
 
 
-class RemoteCollectorSource:
+class RemoteCollectorSource(SourceBase):
     """Reads a collector that runs as a process of its own."""
+
+    kind = "collector"
 
     def __init__(self, name: str, url: str, http: Http, lag_budget: float) -> None:
         """Read the collector at `url` (`http://host:port`) through `http`."""
-        self._name = name
+        super().__init__(name, http, lag_budget)
         self._url = url.rstrip("/")
-        self._http = http
-        self._lag_budget = lag_budget
         self._waker = _Waker(self._url, http.patient(_WAIT + http.timeout))
-
-    @property
-    def name(self) -> str:
-        """Return the name in the configuration."""
-        return self._name
-
-    @property
-    def kind(self) -> str:
-        """Return the type in the configuration."""
-        return "collector"
-
-    @property
-    def lag_budget(self) -> float:
-        """Return the declared ingest lag in seconds."""
-        return self._lag_budget
 
     def close(self) -> None:
         """End the long poll and let go of the connections."""
         self._waker.close()
-        self._http.close()
+        super().close()
 
     def plant(self, trace_id: str) -> None:
         """Send a span and a log line of trace `trace_id` over OTLP/HTTP."""

@@ -14,10 +14,11 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from validator.model import LogLine, Signal, Span
 from validator.ports import Answer, Question
+from validator.sources.base import SourceBase
 from validator.sources.collector.items import Batch, Item
-from validator.sources.collector.plant import plant
 from validator.sources.collector.server import Collector
 from validator.sources.collector.store import Found
+from validator.sources.control import plant
 from validator.sources.http import Http
 from validator.sources.otlp import Oddities, Origin, log_of, origin_of, span_of
 
@@ -36,36 +37,21 @@ class _Decoded:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class CollectorSource:
+class CollectorSource(SourceBase):
     """Reads a collector of this process. It does not start or stop it: its owner does."""
+
+    kind = "collector"
 
     def __init__(self, name: str, collector: Collector, http: Http, lag_budget: float) -> None:
         """Read `collector`; `http` sends control records to it the way that telemetry comes."""
-        self._name = name
+        super().__init__(name, http, lag_budget)
         self._collector = collector
-        self._http = http
-        self._lag_budget = lag_budget
         self._lock = threading.Lock()
         self._decoded: OrderedDict[tuple[str, frozenset[str]], _Decoded] = OrderedDict()
 
-    @property
-    def name(self) -> str:
-        """Return the name in the configuration."""
-        return self._name
-
-    @property
-    def kind(self) -> str:
-        """Return the type in the configuration."""
-        return "collector"
-
-    @property
-    def lag_budget(self) -> float:
-        """Return the declared ingest lag in seconds: how late exporters may flush."""
-        return self._lag_budget
-
     def close(self) -> None:
         """Let go of the connection for control records and of what is decoded."""
-        self._http.close()
+        super().close()
         with self._lock:
             self._decoded.clear()
 

@@ -1,0 +1,95 @@
+"""From the settings of a source to the source; called by `app.py` alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from validator.config_sources import (
+    Connection,
+    RemoteCollectorSettings,
+    ScrapeSettings,
+    SourceSettings,
+)
+from validator.errors import ConfigError
+from validator.ports import Clock, Source
+from validator.sources.http import Bounds, Http, Tls, connect, make_session
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Makes the sources of one configuration; relative paths are meant from `folder`."""
+
+    clock: Clock
+    folder: Path
+
+    def build(self, name: str, settings: SourceSettings) -> Source:
+        """Return the source that `settings` describe, unless it runs in this process."""
+        match settings:
+            case ScrapeSettings():
+                return self._scrape(name, settings)
+            case RemoteCollectorSettings():
+                return self._collector(name, settings)
+        raise ConfigError(f"sources.{name}: no such type of source")
+
+    # Each imports its module only where a configuration has such a source.
+
+    def _scrape(self, name: str, settings: ScrapeSettings) -> Source:
+        from validator.sources.scrape import Page, ScrapeSource  # noqa: PLC0415
+
+        headers = {key: value.get_secret_value() for key, value in settings.headers.items()}
+        bounds = Bounds(timeout=settings.timeout)
+        http = Http(name, make_session(headers), self.clock, bounds)
+        pages = tuple(
+            Page(service, url) for service, urls in settings.pages.items() for url in urls
+        )
+        return ScrapeSource(name, pages, http, settings.lag_budget)
+
+    def _collector(self, name: str, settings: RemoteCollectorSettings) -> Source:
+        from validator.sources.collector.client import RemoteCollectorSource  # noqa: PLC0415
+
+        http = self._http(name, settings, settings.timeout)
+        return RemoteCollectorSource(name, settings.url, http, settings.lag_budget)
+
+    def _http(self, name: str, settings: Connection, timeout: float) -> Http:
+        """Return a client with the connection's credentials and bounds."""
+        headers = {key: value.get_secret_value() for key, value in settings.headers.items()}
+        if settings.tenant is not None:
+            headers["X-Scope-OrgID"] = settings.tenant
+        session = make_session(headers)
+        connect(
+            session,
+            auth=_credentials(settings),
+            tls=self._tls(name, settings),
+            proxy=settings.proxy,
+        )
+        bounds = Bounds(
+            timeout=timeout,
+            size=int(settings.max_answer),
+            connect=settings.connect_timeout,
+            rate=settings.rate_limit,
+        )
+        return Http(name, session, self.clock, bounds)
+
+    def _tls(self, name: str, settings: Connection) -> Tls:
+        """Return the paths, which have to be those of readable files."""
+        paths = {}
+        for what in ("ca", "cert", "key"):
+            given = getattr(settings.tls, what)
+            path = str(self.folder / given) if given else ""
+            if path and not Path(path).is_file():
+                raise ConfigError(f"sources.{name}: tls: {what}: there is no file {path}")
+            paths[what] = path
+        return Tls(**paths)
+
+
+def _credentials(settings: Connection) -> str | tuple[str, str] | None:
+    """Return a bearer token, or a name and a password."""
+    auth = settings.auth
+    if auth is None:
+        return None
+    if auth.bearer is not None:
+        return auth.bearer.get_secret_value()
+    if auth.basic is not None:
+        return auth.basic.username, auth.basic.password.get_secret_value()
+    return None
