@@ -11,7 +11,7 @@ import pytest
 
 from tests.sources.servers import Canned, always, serving
 from tests.traces import TRACE
-from validator.app import App, Existing, existing_job, wanted_metrics, with_overrides
+from validator.app import App, Existing, Interrupted, existing_job, wanted_metrics, with_overrides
 from validator.config import load_settings
 from validator.model import JobState, Run
 from validator.suite import CheckSpec, Suite
@@ -151,7 +151,8 @@ def test_an_interrupt_that_no_run_has_heard_is_raised_again(tmp_path: Path) -> N
     with (
         serving(always(Canned(body=b'{"id": "j"}'))) as served,
         app(tmp_path, served.url) as made,
-        pytest.raises(KeyboardInterrupt),
+        pytest.raises(Interrupted) as interrupted,
     ):
         made.check([suite("a"), suite("b")], watching)
     assert [run.suite for run in watching.runs] == ["a"]
+    assert interrupted.value.runs == tuple(watching.runs)

@@ -44,6 +44,15 @@ class Existing:
     trace_id: str
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM between two runs: `runs` are those that were made."""
+
+    def __init__(self, runs: tuple[Run, ...]) -> None:
+        """Keep what was done: whoever reports must not lose it, nor take it for the whole."""
+        super().__init__()
+        self.runs = runs
+
+
 @dataclass(slots=True)
 class App:
     """What one command works with; a context manager that starts and stops the sources.
@@ -123,8 +132,9 @@ class App:
 
         Suites run one after the other, since what one job does to the metrics must not be taken
         for another's; those that declare `concurrent` run beside them. `KeyboardInterrupt` ends
-        every run early; each still cleans up and is recorded. It is raised again when no run
-        says so: then it came before the first, between two, or when all was judged.
+        every run early; each still cleans up and is recorded. It is raised again, as
+        `Interrupted`, when no run says so: then it came before the first, between two, or when all
+        was judged.
         """
         lanes: list[list[Suite]] = [[suite for suite in suites if not suite.concurrent]]
         lanes += [[suite] for suite in suites if suite.concurrent]
@@ -147,8 +157,8 @@ class App:
                         executor.interrupt()
                 _first_failure(futures)
                 if not any(run.interrupted for run in found.values()):
-                    raise
-        return tuple(found[suite.name] for suite in suites if suite.name in found)
+                    raise Interrupted(_in_order(found, suites)) from None
+        return _in_order(found, suites)
 
     def _run(
         self,
@@ -204,6 +214,10 @@ class App:
             job_id_keys=settings.job_id_keys,
             sampling=settings.sampling,
         )
+
+
+def _in_order(found: Mapping[str, Run], suites: Sequence[Suite]) -> tuple[Run, ...]:
+    return tuple(found[suite.name] for suite in suites if suite.name in found)
 
 
 def wanted_metrics(suite: Suite) -> frozenset[str]:

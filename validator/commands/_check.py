@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from checks import CHECKS
-from validator.app import App, Existing, with_overrides
+from validator.app import App, Existing, Interrupted, with_overrides
 from validator.config import Settings, environment, load_settings
 from validator.errors import ConfigError
 from validator.evidence_io import save_run
@@ -35,8 +35,11 @@ def run(  # noqa: PLR0913 - one parameter an option of the command line
     save_evidence: Path | None,
     format_: str,
     outputs: object,
-) -> tuple[Run, ...]:
-    """Load, run, store; the reports on standard output are the observer's or the caller's."""
+) -> tuple[tuple[Run, ...], bool]:
+    """Load, run, store; return the runs, and whether an interrupt kept others from being made.
+
+    The reports on standard output are the observer's or the caller's.
+    """
     del outputs
     settings = load_settings(config_path, environment())
     chosen = choose(settings, suites, ring)
@@ -47,11 +50,14 @@ def run(  # noqa: PLR0913 - one parameter an option of the command line
     to_stdout = format_ == "console"
     observer = ConsoleObserver(sys.stdout if to_stdout else sys.stderr, reports=to_stdout)
     with App(settings) as app, observer:
-        runs = app.check(chosen, observer, existing)
+        try:
+            runs, interrupted = app.check(chosen, observer, existing), False
+        except Interrupted as early:
+            runs, interrupted = early.runs, True
     if save_evidence is not None:
         for one in runs:
             click.echo(f"evidence: {save_run(kept(one, settings), save_evidence)}", err=True)
-    return runs
+    return runs, interrupted
 
 
 def choose(settings: Settings, wanted: Sequence[str], ring: int | None) -> tuple[Suite, ...]:

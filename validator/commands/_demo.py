@@ -10,6 +10,7 @@ import click
 
 from checks import CHECKS
 from validator import demo
+from validator.app import Interrupted
 from validator.clock import SystemClock
 from validator.demo import GOOD, Break, Shown
 from validator.loader import load_suites
@@ -35,13 +36,25 @@ def play(output: Path) -> int:
                 suites = sorted(load_suites(app.settings, CHECKS), key=lambda suite: suite.name)
                 for part in demo.show(app, pipeline, suites, _announce):
                     shown.append(part)
-                    if any(run.interrupted for run in part.runs):
-                        raise KeyboardInterrupt  # the run has been cleaned up; now for the rest
+                    _go_on(part)
                     _tell(part)
+    except KeyboardInterrupt as interrupt:
+        unjudged = interrupt.runs if isinstance(interrupt, Interrupted) else ()
+        _write(output, shown, "interrupted", unjudged)
+        raise
+    except BaseException:
+        _write(output, shown, "broken off")
+        raise
     finally:
         collector.stop()
-        _write(output, shown)
+    _write(output, shown)
     return _end(shown, clock.monotonic() - began, output)
+
+
+def _go_on(part: Shown) -> None:
+    """End the whole where a run was interrupted: it has been cleaned up; now for the rest."""
+    if any(run.interrupted for run in part.runs):
+        raise KeyboardInterrupt
 
 
 def _announce(broken: Break) -> None:
@@ -74,16 +87,24 @@ def _names(runs: Iterable[Run]) -> str:
     )
 
 
-def _write(output: Path, shown: Sequence[Shown]) -> None:
-    """Write all runs into one page, which says above them whether all went as it should."""
+def _write(
+    output: Path, shown: Sequence[Shown], ended: str = "", unjudged: Iterable[Run] = ()
+) -> None:
+    """Write all runs into one page, which says above them whether all went as it should.
+
+    `ended` says how it ended, if not by itself; `unjudged` are runs of a part that is not whole.
+    """
     runs = [
         replace(run, suite=run.suite if part.title == "good" else f"{run.suite} [{part.title}]")
         for part in shown
         for run in part.runs
     ]
+    runs += [replace(run, suite=f"{run.suite} [interrupted]") for run in unjudged]
     if runs:
         held, said = _outcome(shown)
-        text = render(runs, (Status.PASS if held else Status.FAIL, f"demonstration: {said}"))
+        title = f"demonstration, {ended}" if ended else "demonstration"
+        status = Status.PASS if held and not ended else Status.FAIL
+        text = render(runs, (status, f"{title}: {said}"))
         output.write_text(text, encoding="utf-8")
 
 

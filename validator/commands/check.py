@@ -39,10 +39,14 @@ def check(**options: Any) -> None:
     """  # noqa: D301 - click reads \b as such
     from validator.commands._check import run  # noqa: PLC0415 - heavy
 
-    runs = run(**options)
+    runs, interrupted = run(**options)
     from validator.report import FORMATS, exit_code  # noqa: PLC0415
 
     if options["format_"] != "console":
         click.echo(FORMATS[options["format_"]](runs), nl=False)
     write_reports(runs, options["outputs"])
-    sys.exit(exit_code(runs))
+    code = exit_code(runs) if runs else 3
+    if interrupted:
+        click.echo("obs-validator: interrupted", err=True)
+        code = code or 3
+    sys.exit(code)
