@@ -63,10 +63,10 @@ def test_the_runs_have_removed_what_they_made(stage: Stage, good: Checked) -> No
 
 @pytest.mark.req("X-08")
 def test_what_was_waited_for_is_in_the_report(good: Checked) -> None:
-    """A whole run ends soon after the settle time of 2 s, and says from whom it had what."""
+    """A whole run ends when it has settled, not before 2 s, and says from whom it had what."""
     for run in good.report["runs"]:
         waited = run["finished"] - run["job"]["ended"]
-        assert 1.9 <= waited < 8.0
+        assert waited >= 1.9
         assert run["evidence"]["coverage"]["traces"]["state"] == "settled"
         assert not any(source["error"] for source in run["evidence"]["sources"])
 
