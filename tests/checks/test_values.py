@@ -82,9 +82,9 @@ def test_a_pattern_matches_the_whole_text_in_linear_time() -> None:
     assert matches("http_[0-9]{3}|other", "http_403")
     assert not matches("http_[0-9]{3}", "http_4033")
     assert not matches("a|b", "ab")
-    begin = time.perf_counter()
+    begin = time.thread_time()
     assert not matches("(a+)+b", "a" * 100_000)
-    assert time.perf_counter() - begin < 5
+    assert time.thread_time() - begin < 5
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?=a)", "a)(b"])

@@ -210,7 +210,7 @@ def test_who_hangs_or_drips_is_given_up_after_the_timeout(
         began = time.monotonic()
         with pytest.raises(SubmitError, match=r"did not answer in full within 0.3 s \(timeout\)"):
             made(tmp_path, server.url, timeout="300ms").submitter.submit(mark())
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
 
 
 def test_nobody_there_is_told(tmp_path: Path) -> None:
