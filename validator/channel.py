@@ -9,7 +9,17 @@ from validator.coverage import Asked
 from validator.errors import SourceError
 from validator.lag import LagHistogram
 from validator.model import Signal
-from validator.ports import Answer, LogSource, MetricSource, Question, Source, TraceSource, Waking
+from validator.ports import (
+    AlertSource,
+    Answer,
+    LogSource,
+    MetricSource,
+    Question,
+    Searching,
+    Source,
+    TraceSource,
+    Waking,
+)
 
 
 @dataclass(slots=True)
@@ -18,7 +28,9 @@ class Channel:
 
     Times are Unix seconds. `wanted` tells that a check reads the signal; one that none reads is
     asked only when the job has ended, for what it may prove. `next_at` is when it is due, None
-    while it waits to be woken. `asked_for` are the traces that the last question named.
+    while it waits to be woken. `full` is when the last whole answer was asked for, `as_of` the
+    earlier moment that it speaks of and `again` when there is more to see, where the source says
+    so. `asked_for` are the traces that the last question named.
     `lags` outlives the run, `lag` is the longest of it; `looked` is when the last answer had been
     asked for, and `looked_for` the traces that it spoke of. `known` are the keys of everything that
     it has ever answered.
@@ -34,6 +46,8 @@ class Channel:
     last_asked: float = 0.0
     step: float = 0.0
     full: float | None = None
+    as_of: float | None = None
+    again: float | None = None
     error: SourceError | None = None
     partial: str = ""
     shown_by: str = ""
@@ -56,8 +70,21 @@ class Channel:
 
     @property
     def lag_budget(self) -> float:
-        """Return the seconds after which what is missing is missing, as declared and measured."""
+        """Return the seconds after which what is missing is missing, as declared and measured.
+
+        Where no trace of the job is known, its traces can be found by search alone.
+        """
+        if isinstance(self.source, Searching) and (
+            self.signal is Signal.SEARCH
+            or (self.signal is Signal.TRACES and self.looked is not None and not self.asked_for)
+        ):
+            return self.source.search_lag_budget
         return self.lags.budget(self.source.lag_budget)
+
+    @property
+    def due(self) -> float | None:
+        """Return when the source is to be asked next, None while it is being asked or waits."""
+        return None if self.in_flight else self.next_at
 
     def asked(self) -> Asked:
         """Return what completeness depends on."""
@@ -70,6 +97,7 @@ class Channel:
             partial=self.partial,
             shown_by=self.shown_by,
             baseline=self.baseline,
+            as_of=self.as_of,
         )
 
 
@@ -80,21 +108,33 @@ def channels(
 
     Metrics are read only if any are named. A source that metrics can be pushed to (the built-in
     collector) counts as their source only where nothing is scraped: a pipeline whose pages are
-    read need not push them as well.
+    read need not push them as well. An index is searched only where a check wants it searched.
     """
-    scraped = any(isinstance(one, MetricSource) and one.kind == "scrape" for one in sources)
+    scraped = any(isinstance(one, MetricSource) and not _pushed_to(one) for one in sources)
     found = []
     for source in sources:
         if isinstance(source, TraceSource):
             found.append(Channel(source, Signal.TRACES, source.traces))
         if isinstance(source, LogSource):
             found.append(Channel(source, Signal.LOGS, source.logs))
-        pushed = isinstance(source, TraceSource)
-        if isinstance(source, MetricSource) and metrics and not (pushed and scraped):
+        if isinstance(source, MetricSource) and metrics and not (_pushed_to(source) and scraped):
             found.append(Channel(source, Signal.METRICS, _samples(source, metrics)))
+        if isinstance(source, Searching) and Signal.SEARCH in wanted:
+            found.append(Channel(source, Signal.SEARCH, source.search))
+        if isinstance(source, AlertSource):
+            found.append(Channel(source, Signal.ALERTS, _alerts(source)))
     for channel in found:
         channel.wanted = channel.signal in wanted
     return found
+
+
+def _pushed_to(source: Source) -> bool:
+    """Whether metrics come to a source by themselves: it takes in traces as well."""
+    return isinstance(source, TraceSource)
+
+
+def _alerts(source: AlertSource) -> Callable[[Question], Answer]:
+    return lambda _question: source.alerts()
 
 
 def _samples(source: MetricSource, metrics: frozenset[str]) -> Callable[[Question], Answer]:

@@ -24,11 +24,12 @@ _WORST_FIRST = (
 class Asked:
     """What is known of one source of one signal; times in Unix seconds, None for never.
 
-    `full` is when the last answer that was whole had been asked for: an answer speaks of the
-    moment of its question. `error` is the last failure, empty if the last answer was good;
-    `hopeless` says that asking again would not help. `partial` says why an answer was not whole.
-    `shown_by` is what showed that the source works. `baseline` says why what was read before the
-    job cannot be trusted, empty if it can, or if nothing had to be read.
+    `full` is when the last answer that was whole had been asked for, `as_of` the moment that it
+    speaks of: that of its question (None), or an earlier one (the last scrape). `error` is the
+    last failure, empty if the last answer was good; `hopeless` says that asking again would not
+    help. `partial` says why an answer was not whole. `shown_by` is what showed that the source
+    works. `baseline` says why what was read before the job cannot be trusted, empty if it can, or
+    if nothing had to be read.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Asked:
     partial: str
     shown_by: str
     baseline: str
+    as_of: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +80,45 @@ def _cover_one(
     quiet = max(moment.last_new, ended) + moment.settle
     shown = bool(source.shown_by)
     fresh = source.full if source.full is not None and not source.error else None
+    as_of = fresh if fresh is None or source.as_of is None else source.as_of
     if source.baseline and fresh is not None and fresh >= min(quiet, deadline):
         return CoverageState.UNPROVEN, f"{source.name}: {source.baseline}"
-    if shown and fresh is not None:
-        if not moment.missing and fresh >= quiet:
+    if shown and fresh is not None and as_of is not None:
+        if not moment.missing and as_of >= quiet:
             return CoverageState.SETTLED, f"nothing new for {moment.settle:g} s"
         # What misses nothing waits for quiet, but not for ever: others may keep a series moving.
         late = max(deadline, ended + moment.settle)
         limit = deadline if moment.missing else late + moment.patience / 2
-        if fresh >= limit:
+        scraped = source.as_of is None or as_of >= ended + moment.settle
+        if fresh >= limit and scraped:
             waited = f"{fresh - ended:.1f} s after the job's end"
             return CoverageState.EXHAUSTED, f"{source.name} answered in full {waited}"
-    if source.hopeless or moment.now >= max(deadline, ended + moment.settle) + moment.patience:
-        return _given_up(signal, source, fresh is not None and fresh >= deadline)
+    if source.hopeless or moment.now >= patience_ends(source.lag_budget, moment, ended):
+        return _given_up(signal, source, moment, ended)
     return CoverageState.OPEN, f"waiting for {signal} in {source.name}"
 
 
-def _given_up(signal: Signal, source: Asked, answered: bool) -> tuple[CoverageState, str]:
+def _given_up(
+    signal: Signal, source: Asked, moment: Moment, ended: float
+) -> tuple[CoverageState, str]:
     if source.error:
         return CoverageState.UNREACHABLE, source.error
     if source.partial:
         return CoverageState.UNPROVEN, f"{source.name}: {source.partial}"
-    if answered:
+    if source.as_of is not None and source.as_of < ended + moment.settle:
+        apart = f"{abs(source.as_of - ended):.1f} s {'before' if source.as_of < ended else 'after'}"
+        reason = f"{source.name}: its last {signal} are from {apart} the job's end"
+        return CoverageState.UNPROVEN, reason
+    if source.full is not None and source.full >= ended + source.lag_budget:
         unknown = f"whether {signal} get there at all is not known"
         nothing = "answers, but shows nothing of this run and no control record"
         return CoverageState.UNPROVEN, f"{source.name} {nothing}: {unknown}"
     return CoverageState.UNREACHABLE, f"{source.name} gave no answer after the job's end"
+
+
+def patience_ends(lag_budget: float, moment: Moment, ended: float) -> float:
+    """Return when a source that has shown nothing is given up."""
+    return max(ended + lag_budget, ended + moment.settle) + moment.patience
 
 
 def next_moment(sources: Sequence[Asked], moment: Moment) -> list[float]:

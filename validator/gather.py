@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from validator import poll
 from validator.channel import Channel
-from validator.coverage import Asked, Moment, cover, next_moment
+from validator.coverage import Asked, Moment, cover, next_moment, patience_ends
 from validator.errors import SourceError, SourceFailure
 from validator.model import (
+    Alert,
     Coverage,
     Evidence,
     Job,
@@ -27,6 +28,12 @@ from validator.model import (
 )
 from validator.ports import Answer, Question
 from validator.traces import parent_id_for, select
+
+GATHERED = (Signal.TRACES, Signal.LOGS, Signal.METRICS, Signal.ALERTS, Signal.SEARCH)
+"""What sources are asked for."""
+
+OF_THE_JOB = frozenset({Signal.TRACES, Signal.LOGS})
+"""What the job leaves while it runs; of the others the state after its end is what counts."""
 
 _NANOSECONDS = 1e9
 
@@ -49,6 +56,7 @@ class Gather:
     logs: dict[object, LogLine] = field(default_factory=dict)
     before: dict[object, Sample] = field(default_factory=dict)
     after: dict[object, Sample] = field(default_factory=dict)
+    alerts: dict[object, Alert] = field(default_factory=dict)
     last_new: dict[Signal, float] = field(default_factory=dict)
 
     def question(self, job: Job, now: float) -> Question:
@@ -77,14 +85,17 @@ class Gather:
         channel.answers += 1
         channel.error = None
         channel.partial = "" if answer.full else "; ".join(answer.findings) or "partial answer"
-        channel.full = asked if answer.full else channel.full
+        if answer.full:
+            channel.full, channel.as_of = asked, answer.as_of
+        channel.again = answer.again
         channel.findings.update(dict.fromkeys(answer.findings))
         channel.heard.update(answer.heard)
         new = self._add(channel, answer, now)
         channel.looked, channel.looked_for = asked, channel.asked_for
         self._show(channel, answer)
         if new:
-            self.last_new[channel.signal] = max(now, self.last_new.get(channel.signal, 0.0))
+            came = now if answer.as_of is None else answer.as_of
+            self.last_new[channel.signal] = max(came, self.last_new.get(channel.signal, 0.0))
         return new
 
     def named_job(self, job: Job) -> Job:
@@ -107,7 +118,7 @@ class Gather:
         """Forget the fullness of answers to questions that did not name all of the job's traces."""
         known = frozenset(ref.trace_id for ref in job.traces)
         for channel in self.channels:
-            if channel.signal is not Signal.METRICS and not known <= channel.asked_for:
+            if channel.signal in OF_THE_JOB and not known <= channel.asked_for:
                 channel.full = None
 
     def fail(self, channel: Channel, error: SourceError) -> None:
@@ -145,8 +156,12 @@ class Gather:
                 )
             new = new or other is None or repr(other.value) != repr(sample.value)  # NaN is NaN
             self.after[key_of_sample] = sample
+        for alert in answer.alerts:
+            key_of_alert = (alert.source, alert.name, tuple(sorted(alert.labels.items())))
+            new = new or self.alerts.get(key_of_alert) != alert
+            self.alerts[key_of_alert] = alert
         lost = len(channel.known - given) if had and answer.full else 0
-        if lost and channel.signal is not Signal.METRICS:
+        if lost and channel.signal in OF_THE_JOB:
             channel.findings[
                 f"an answer lacked {lost} {channel.signal} items that an earlier one had: "
                 "replicas disagree, or data was dropped"
@@ -189,6 +204,13 @@ class Gather:
             patience=self.patience,
         )
 
+    def given_up_at(self, channel: Channel, job: Job, now: float) -> float:
+        """Return when the channel is waited for no longer; infinity while the job runs."""
+        if job.ended is None:
+            return float("inf")
+        moment = self.moment(channel.signal, job, now, missing=False)
+        return patience_ends(channel.lag_budget, moment, job.ended)
+
     def asked(self, signal: Signal) -> list[Asked]:
         """Return what is known of the sources of `signal`."""
         return [channel.asked() for channel in self.channels if channel.signal is signal]
@@ -199,7 +221,7 @@ class Gather:
             signal: cover(
                 signal, self.asked(signal), self.moment(signal, job, now, missing=signal in missing)
             )
-            for signal in (Signal.TRACES, Signal.LOGS, Signal.METRICS)
+            for signal in GATHERED
         }
 
     def plan(self, channel: Channel, job: Job, now: float, asked: float) -> None:
@@ -216,20 +238,35 @@ class Gather:
         channel.step = poll.next_step(
             channel.step, ended=job.ended is not None, failed=channel.error is not None
         )
-        quiet = channel.signal is Signal.METRICS and job.ended is None
+        quiet = channel.signal not in OF_THE_JOB and job.ended is None
         waits = channel.pushing or quiet or not channel.wanted
         looks = [job.ended + lag for lag in channel.lags.looks()] if job.ended else []
-        if channel.error is not None or not (waits or looks):
+        if channel.again is not None and channel.error is None:
+            candidates = [] if waits else [self._scrape_due(channel, job, now)]
+            times = []
+        elif channel.error is not None or not (waits or looks):
             candidates = [now + channel.step]
         else:
             candidates = [] if waits else [time for time in looks if time > now][:1]
         candidates += [*times[:1], *([woken] if woken is not None else [])]
         channel.next_at = min(candidates) if candidates else None
 
+    def _scrape_due(self, channel: Channel, job: Job, now: float) -> float:
+        """Return when to look again at what is scraped at intervals.
+
+        At the first scrape after the job's end, then at the first after which nothing new for the
+        settle time would be known; what is still missing then is looked for ever less often.
+        """
+        ended, as_of = job.ended or now, channel.as_of or now
+        quiet = max(self.last_new.get(channel.signal, ended), ended) + self.settle
+        wanted = ended if as_of < ended else quiet if as_of < quiet else now + channel.step
+        soonest = max(wanted, now + poll.LEAST)
+        return poll.scrape_after(soonest, as_of=as_of, again=channel.again or now)
+
     def woken(self, source: str, job: Job, now: float) -> None:
         """Make the channels of a source due that has something new."""
         for channel in self.channels:
-            if channel.source.name != source or channel.signal is Signal.METRICS:
+            if channel.source.name != source or channel.signal not in OF_THE_JOB:
                 continue
             if channel.wanted or job.ended is not None:
                 soonest = channel.last_asked + poll.wake_gap(ended=job.ended is not None)
@@ -245,7 +282,7 @@ class Gather:
             spans=tuple(sorted(spans, key=lambda s: (s.start, s.trace_id, s.span_id))),
             logs=tuple(sorted(logs, key=lambda line: (line.time, line.body))),
             samples=(*_ordered(self.before.values()), *_ordered(self.after.values())),
-            alerts=(),
+            alerts=tuple(self.alerts.values()),
             sources=self.reports(),
             coverage=coverage,
             job_id_keys=self.job_id_keys,

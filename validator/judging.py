@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from validator.gather import Gather
+from validator.gather import GATHERED, Gather
 from validator.judge import Judge
 from validator.model import Coverage, CoverageState, Evidence, Job, Signal, Status, Verdict
-
-_GATHERED = (Signal.TRACES, Signal.LOGS, Signal.METRICS)
 
 
 @dataclass(slots=True)
@@ -25,7 +23,7 @@ class Judging:
     stale: bool = True
     verdicts: tuple[Verdict, ...] = ()
     _judged: Job | None = None
-    _missing: frozenset[Signal] = frozenset(_GATHERED)
+    _missing: frozenset[Signal] = frozenset(GATHERED)
     _covered: Mapping[Signal, Coverage] = field(default_factory=dict)
 
     @property
@@ -53,7 +51,7 @@ class Judging:
 
     def _misses(self, job: Job, now: float) -> frozenset[Signal]:
         """Return the signals of which some check still misses something that may come."""
-        waiting = dict.fromkeys(_GATHERED, Coverage(CoverageState.OPEN, "", ()))
+        waiting = dict.fromkeys(GATHERED, Coverage(CoverageState.OPEN, "", ()))
         evidence = self.gather.evidence(job, now, waiting)
         return frozenset(
             signal

@@ -1,5 +1,10 @@
 """How soon to ask a source again: fast when something is due, never so fast that it hurts."""
 
+import math
+
+LEAST = 0.05
+"""Seconds between two questions to a source, whatever it says is worth asking."""
+
 _RUNNING_FIRST = 1.0
 _RUNNING_MOST = 10.0
 _ENDED_FIRST = 0.1
@@ -19,6 +24,16 @@ def next_step(previous: float, *, ended: bool, failed: bool) -> float:
     if not ended:
         return min(max(previous * 1.5, _RUNNING_FIRST), _RUNNING_MOST)
     return min(max(previous * 2, _ENDED_FIRST), _ENDED_MOST)
+
+
+def scrape_after(moment: float, *, as_of: float, again: float) -> float:
+    """Return when the first scrape at or after `moment` can be read.
+
+    `as_of` is the last scrape known, `again` when the next one can be read; others follow at the
+    same distance.
+    """
+    period = max(again - as_of, LEAST)
+    return again + period * max(0, math.ceil((moment - again) / period))
 
 
 def wake_gap(*, ended: bool) -> float:

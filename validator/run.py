@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from validator import __version__
+from validator import __version__, poll
 from validator.channel import Channel, channels
 from validator.errors import SourceError, SourceFailure, ValidatorError
 from validator.executor import Done, Executor
 from validator.follow import Follower, Step
-from validator.gather import Gather, with_traces
+from validator.gather import GATHERED, OF_THE_JOB, Gather, with_traces
 from validator.judge import Judge
 from validator.judging import Judging, verdicts_of_record
 from validator.lag import LagHistogram
@@ -26,11 +26,10 @@ from validator.model import (
     Signal,
     TraceRef,
 )
-from validator.ports import Clock, Mark, Observer, Plantable, Source, Submitter, Waking
+from validator.ports import Answer, Clock, Mark, Observer, Plantable, Source, Submitter, Waking
 from validator.suite import Suite
 
 _LONGEST_WAIT = 3600.0
-_GATHERED = (Signal.TRACES, Signal.LOGS, Signal.METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ class _Loop:
     judging: Judging = field(init=False)
     began: float = field(init=False)
     finished: float = 0.0
-    baselines: int = 0
+    baselines: set[int] = field(default_factory=set)
     interrupted: bool = False
     findings: dict[str, None] = field(default_factory=dict)
     endings: list[Callable[[], None]] = field(default_factory=list)
@@ -164,7 +163,7 @@ class _Loop:
         if self.plan.existing is None:
             for index, channel in enumerate(self.gather.channels):
                 if channel.signal is Signal.METRICS:
-                    self.baselines += 1
+                    self.baselines.add(index)
                     self._ask(index, "baseline")
         if not self.baselines:
             self._begin_job()
@@ -186,10 +185,12 @@ class _Loop:
         """Do what is due, then judge anew if anything has changed."""
         now = self.parts.clock.now()
         self.follower.tick(now)
+        asking = range(len(self.gather.channels)) if self.follower.submitted else self.baselines
+        for index in tuple(asking):
+            due = self.gather.channels[index].due
+            if due is not None and now >= due:
+                self._ask(index, "baseline" if index in self.baselines else "ask")
         if self.follower.submitted:
-            for index, channel in enumerate(self.gather.channels):
-                if not channel.in_flight and channel.next_at is not None and now >= channel.next_at:
-                    self._ask(index, "ask")
             self.judging.update(self.follower.job, now)
 
     def _next_due(self) -> float:
@@ -197,14 +198,11 @@ class _Loop:
         now = self.parts.clock.now()
         times = [now + _LONGEST_WAIT]
         times += [time for time in (self.follower.due, self.follower.expires) if time is not None]
-        if self.follower.submitted:
+        if self.follower.submitted or self.baselines:
             for channel in self.gather.channels:
-                if not channel.in_flight and channel.next_at is not None:
-                    times.append(channel.next_at)
-                if self.follower.job.ended is not None:
-                    waits = max(channel.lag_budget, self.plan.suite.settle)
-                    given_up = self.follower.job.ended + waits
-                    times.append(max(given_up + self.plan.patience, now))
+                times += [] if channel.due is None else [channel.due]
+                given_up = self.gather.given_up_at(channel, self.follower.job, now)
+                times += [given_up] if given_up > now else []
         return min(times)
 
     def _over(self) -> bool:
@@ -222,7 +220,7 @@ class _Loop:
                 if done.error is not None:
                     self.findings[f"{name}: no control record could be written"] = None
             case ("baseline", int(index)):
-                self._take_baseline(self.gather.channels[index], done)
+                self._take_baseline(index, done, now)
             case ("ask", int(index)):
                 self._take_answer(self.gather.channels[index], done, now)
             case _:
@@ -234,17 +232,31 @@ class _Loop:
     def _evidence_is_due(self, now: float) -> None:
         for channel in self.gather.channels:
             channel.step = 0.0
-        self._all_due(now)
+        self._all_due(now, frozenset(GATHERED))
 
-    def _take_baseline(self, channel: Channel, done: Done) -> None:
+    def _take_baseline(self, index: int, done: Done, now: float) -> None:
+        """Take a reading from before the job; one that is older than the run is not enough.
+
+        What is scraped at intervals may not yet have what an earlier job did to it, which would
+        then be taken for the doing of this one.
+        """
+        channel = self.gather.channels[index]
         channel.in_flight = False
-        why = ""
-        if done.error is not None:
+        answer: Answer | None = done.value
+        if answer is not None and answer.as_of is not None and answer.as_of < self.began:
+            if now < self.began + channel.lag_budget:
+                self._tell("waiting", f"for {channel.source.name} to be scraped before the job")
+                channel.next_at = max(answer.again or 0.0, now + poll.LEAST)
+                return
+            why = f"had no scrape between {channel.lag_budget:g} s before the job and the job"
+        elif answer is None:
             why = f"could not be read before the job ({done.error})"
-        elif not done.value.full:
-            why = f"could be read only in part before the job ({'; '.join(done.value.findings)})"
-        self.gather.take_baseline(channel, done.value, why)
-        self.baselines -= 1
+        elif not answer.full:
+            why = f"could be read only in part before the job ({'; '.join(answer.findings)})"
+        else:
+            why = ""
+        self.gather.take_baseline(channel, answer, why)
+        self.baselines.discard(index)
         if not self.baselines:
             self._begin_job()
 
@@ -262,7 +274,7 @@ class _Loop:
             self.gather.forget_stale(self.follower.job)
         self.gather.plan(channel, self.follower.job, now, done.asked)
         if self.follower.job is not before:
-            self._all_due(now)
+            self._all_due(now, OF_THE_JOB)
 
     def _ask(self, index: int, word: str) -> None:
         channel = self.gather.channels[index]
@@ -273,9 +285,10 @@ class _Loop:
         channel.asked_for = question.trace_ids
         self.parts.executor.start((word, index), lambda: channel.ask(question))
 
-    def _all_due(self, now: float) -> None:
+    def _all_due(self, now: float, signals: frozenset[Signal]) -> None:
         for channel in self.gather.channels:
-            channel.next_at = now
+            if channel.signal in signals:
+                channel.next_at = now
 
     def leave(self) -> None:
         """Stop listening and remove what the run made, whatever happened before."""

@@ -211,12 +211,19 @@ def _names_job(attributes: dict[str, Any], question: Question) -> bool:
 
 @dataclass(slots=True)
 class FakeMetrics:
-    """A source of samples whose values follow a script; times as in `FakeSource`."""
+    """A source of samples whose values follow a script; times as in `FakeSource`.
+
+    With an `interval` it is scraped at its multiples, and knows only what was scraped; `stops` is
+    when that ends. `asked` holds the times of the questions.
+    """
 
     clock: FakeClock
     name: str = "fake-metrics"
     kind: str = "fake"
     lag_budget: float = 2.0
+    interval: float = 0.0
+    stops: float = float("inf")
+    asked: list[float] = field(default_factory=list)
     began: float = field(init=False)
     _samples: list[tuple[float, Sample]] = field(default_factory=list)
     _failures: list[tuple[float, float, SourceFailure]] = field(default_factory=list)
@@ -238,16 +245,22 @@ class FakeMetrics:
     def samples(self, metrics: frozenset[str]) -> Answer:
         """Return each series' latest value."""
         elapsed = self.clock.time - self.began
+        self.asked.append(elapsed)
         for start, end, failure in self._failures:
             if start <= elapsed < end:
                 raise SourceError(self.name, failure, "as the script says")
+        as_of = again = None
+        if self.interval:
+            number = min(elapsed, self.stops) // self.interval
+            elapsed = number * self.interval
+            as_of, again = self.began + elapsed, self.began + elapsed + self.interval
         latest: dict[object, Sample] = {}
         for at, sample in sorted(self._samples, key=lambda pair: pair[0]):
             families = {*metrics, *(name.rpartition("_")[0] for name in metrics), "target_info"}
             if at <= elapsed and sample.metric in families:
                 labels = tuple(sorted(sample.labels.items()))
                 latest[sample.service, sample.instance, sample.name, labels] = sample
-        return Answer(samples=tuple(latest.values()))
+        return Answer(samples=tuple(latest.values()), as_of=as_of, again=again)
 
     def close(self) -> None:
         """Let go of nothing."""

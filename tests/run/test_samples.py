@@ -1,0 +1,138 @@
+"""Rules of judging: whose sample it is, and of when."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.run.world import (
+    LABELS,
+    World,
+    metrics_world,
+    sample,
+    verdict,
+)
+from tests.traces import EPOCH, JOB, pipeline, span
+from validator.errors import SourceFailure
+from validator.model import (
+    Sample,
+    Status,
+)
+from validator.testing import (
+    FakeMetrics,
+)
+
+
+@pytest.mark.req("V-05")
+def test_a_sample_counts_by_its_increase() -> None:
+    """Both operations grew in synthetic traffic: a pass, once nothing changes any more."""
+    run = metrics_world([sample("read", 6), sample("write", 7)]).run()
+    assert verdict(run, "metric_labels").status is Status.PASS
+
+
+@pytest.mark.req("V-05")
+@pytest.mark.parametrize(
+    "after",
+    [
+        [sample("read", 6), sample("write", 5)],
+        [sample("read", 6), sample("write", 9, traffic="user")],
+    ],
+    ids=["did not grow", "grew for users"],
+)
+def test_what_others_did_to_a_metric_is_not_ours(after: list[Sample]) -> None:
+    """A series that stands still, or that grew only for users, is no evidence of the run."""
+    run = metrics_world(after).run()
+    assert verdict(run, "metric_labels").status is Status.FAIL
+
+
+def test_a_declared_settle_time_is_kept_whatever_the_lag_budget() -> None:
+    """`settle: 10s` with a budget of 2 s: a straggler at 9 s is still seen."""
+    world = World()
+    world.settle = 10.0
+    world.source.span(0.1, *pipeline()).span(9.0, span("cron", "late", at=9000, job=JOB))
+    assert verdict(world.run()).code == "second_root"
+
+
+def test_a_value_that_is_no_number_comes_to_rest() -> None:
+    """NaN is not unlike itself: the settle time ends."""
+    nan = sample("read", float("nan"), instance="e-2")
+    world = metrics_world([sample("read", 6), sample("write", 7), nan])
+    world.run()
+    assert world.decided("metric_labels") < 4
+
+
+@pytest.mark.req("V-13")
+def test_without_a_reading_before_the_job_nothing_passes() -> None:
+    """The pages could not be read before: an increase cannot be known."""
+    world = metrics_world([sample("read", 6), sample("write", 7)])
+    pages = world.sources[0]
+    assert isinstance(pages, FakeMetrics)
+    pages.fails(-1.0, 0.05, SourceFailure.CONNECT)
+    run = world.run()
+    assert verdict(run, "metric_labels").status is Status.INCONCLUSIVE
+    assert "before the job" in verdict(run, "metric_labels").summary
+
+
+# -- What is scraped at intervals ---------------------------------------------------------------
+
+GROWN = [sample("read", 6), sample("write", 7)]
+
+
+def scraped_world(interval: float, *, at: float, stops: float = float("inf")) -> World:
+    """Return a world whose metrics change at `at` and are scraped every `interval` until `stops`.
+
+    The first scrape after the run's start is at `interval`; from then on the job takes 1 s.
+    """
+    world = World(checks=[LABELS], metrics=frozenset({"embedding_request_duration_seconds"}))
+    pages = FakeMetrics(world.clock, interval=interval, stops=stops, lag_budget=20.0)
+    pages.sample(-1.0, sample("read", 5), sample("write", 5)).sample(at, *GROWN)
+    world.clock.sleep(0.5)  # the run begins between two scrapes
+    world.sources = [pages]
+    world.source.span(0.1, *pipeline())
+    return world
+
+
+@pytest.mark.req("V-05", "V-13")
+def test_the_job_waits_for_a_scrape_before_it() -> None:
+    """What earlier jobs did, and no scrape has shown yet, is not taken for this one's doing."""
+    world = scraped_world(3.0, at=0.4)  # before the run, and not scraped until 3.0
+    run = world.run()
+    assert world.target.submitted - EPOCH >= 3.0
+    assert verdict(run, "metric_labels").status is Status.FAIL
+
+
+@pytest.mark.req("V-05")
+def test_a_value_counts_only_from_a_scrape_after_the_job() -> None:
+    """The pass comes with the first scrape that is as late as the settle time wants, no sooner."""
+    world = scraped_world(3.0, at=3.5)
+    run = world.run()
+    ended = run.evidence.job.ended or 0.0
+    assert verdict(run, "metric_labels").status is Status.PASS
+    assert 6.0 < ended - EPOCH + 2.0 < 9.0
+    assert world.decided("metric_labels") == pytest.approx(9.0, abs=0.1)
+
+
+def test_what_is_scraped_is_asked_when_there_is_something_to_see() -> None:
+    """Twice before the job, and then once a scrape: not more often than it changes."""
+    world = scraped_world(3.0, at=3.5)
+    world.run()
+    (pages,) = world.sources
+    assert isinstance(pages, FakeMetrics)
+    assert len(pages.asked) <= 6
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize("stops", [0.4, 3.2], ids=["before the job", "before its end"])
+def test_scraping_that_has_stopped_leaves_it_open(stops: float) -> None:
+    """Without a scrape before the job, or one after its end, nothing passes and nothing fails."""
+    world = scraped_world(3.0, at=3.5, stops=stops)
+    found = verdict(world.run(), "metric_labels")
+    assert found.status is Status.INCONCLUSIVE
+
+
+@pytest.mark.req("V-13")
+def test_what_failed_to_grow_fails_only_after_a_scrape() -> None:
+    """Nothing grew: known when the lag budget has passed and a scrape has come since the end."""
+    world = scraped_world(3.0, at=1000.0)
+    run = world.run()
+    assert verdict(run, "metric_labels").status is Status.FAIL
+    assert world.decided("metric_labels") >= (run.evidence.job.ended or 0.0) - EPOCH + 20.0
