@@ -163,3 +163,31 @@ def test_a_body_that_drips_is_not_waited_for() -> None:
         let_go.set()
     http.close()
     assert caught.value.failure is SourceFailure.TOO_SLOW
+
+
+def test_a_status_that_the_caller_reads_is_an_answer() -> None:
+    """A 404 that says what is missing is for the caller to read, and no other status is."""
+    with serving(always(Canned(404, b"none"))) as served:
+        http, _ = client(Bounds())
+        reply = http.call(Call(served.url, also=frozenset({404})))
+        assert (reply.status, reply.body) == (404, b"none")
+        with pytest.raises(SourceError, match="answered 404"):
+            http.call(Call(served.url, also=frozenset({400})))
+    http.close()
+
+
+def test_what_several_requests_share_ends_each_of_them() -> None:
+    """A request ends at `until`, though the time-out has room for more."""
+    let_go = threading.Event()
+
+    def hang(_handler: BaseHTTPRequestHandler) -> None:
+        let_go.wait(30)
+
+    with serving(hang) as served:
+        http, clock = client(Bounds(timeout=20.0))
+        began = clock.monotonic()
+        with pytest.raises(SourceError) as caught:
+            http.call(Call(served.url, until=began + 0.2))
+        let_go.set()
+        assert caught.value.failure is SourceFailure.TOO_SLOW
+    http.close()

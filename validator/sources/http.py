@@ -7,6 +7,7 @@ when a server asks for it with `Retry-After`, and not by the Clock.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -52,13 +53,19 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request."""
+    """One request.
+
+    `also` are statuses other than 2xx that the caller reads himself: not every 404 is an error.
+    `until` ends it in any case, by the clock's `monotonic`: what several requests share.
+    """
 
     url: str
     method: str = "GET"
     params: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    also: frozenset[int] = frozenset()
+    until: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +161,7 @@ class Http:
 
     def call(self, call: Call) -> Reply:
         """Return a good (2xx) answer, after as many attempts as the time-out has room for."""
-        deadline = self._clock.monotonic() + self._bounds.timeout
+        deadline = min(self._clock.monotonic() + self._bounds.timeout, call.until)
         pause = _FIRST_PAUSE
         for attempt in range(1, self._bounds.attempts + 1):
             try:
@@ -183,7 +190,8 @@ class Http:
                 proxies=_NO_PROXY if _is_local(call.url) else None,
                 stream=True,
             ) as response:
-                self._check(response, where)
+                if response.status_code not in call.also:
+                    self._check(response, where)
                 left = max(0.05, deadline - self._clock.monotonic())
                 body = self._read(response, left, where)
                 media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
