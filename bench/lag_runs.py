@@ -24,8 +24,9 @@ from validator.judge import Judge
 from validator.lag import LagHistogram
 from validator.mark import new_mark
 from validator.model import Run
+from validator.plan import Parts, Plan, Target
 from validator.ports import Answer, Question
-from validator.run import Parts, Plan, Target, run_suite
+from validator.run import SuiteRun
 from validator.sources.collector.client import RemoteCollectorSource
 from validator.sources.collector.limits import Limits
 from validator.sources.collector.server import Collector, Listen
@@ -172,7 +173,7 @@ def _run(
     heard = Heard()
     executor = ThreadExecutor(clock.now)
     try:
-        run = run_suite(plan, Parts(clock, executor, heard))
+        run = SuiteRun(plan, Parts(clock, executor, heard)).make()
     finally:
         executor.close()
         submitter.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
@@ -22,8 +23,9 @@ from validator.judge import Judge
 from validator.lag import LagHistogram
 from validator.mark import new_mark
 from validator.model import Job, JobState, Run, TraceRef
+from validator.plan import Parts, Plan, Target
 from validator.ports import Clock, Observer, Source
-from validator.run import Parts, Plan, Target, run_suite
+from validator.run import SuiteRun
 from validator.submit.existing import ExistingJob
 from validator.submit.http import HttpSubmitter, Means
 from validator.submit.session import make_session
@@ -126,9 +128,15 @@ class App:
     # -- running ----------------------------------------------------------------------------
 
     def check(
-        self, suites: Sequence[Suite], observer: Observer, existing: Existing | None = None
+        self,
+        suites: Sequence[Suite],
+        observer: Observer,
+        existing: Existing | None = None,
+        second_look: float | None = None,
     ) -> tuple[Run, ...]:
         """Run the suites and return their runs in order.
+
+        With `second_look` each run is looked at once more, so many seconds after its verdicts.
 
         Suites run one after the other, since what one job does to the metrics must not be taken
         for another's; those that declare `concurrent` run beside them. `KeyboardInterrupt` ends
@@ -142,9 +150,14 @@ class App:
         stopped = threading.Event()
 
         def lane(members: list[Suite]) -> None:
+            made: list[SuiteRun] = []
             for suite in members:
                 if not stopped.is_set():
-                    found[suite.name] = self._run(suite, observer, existing, stopped)
+                    made.append(self._run(self._plan(suite, existing), observer, stopped))
+                    found[suite.name] = made[-1].made
+            if second_look is not None:
+                for one in made:
+                    found[one.made.suite] = self._look_again(one, second_look, stopped)
 
         with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
             futures = [pool.submit(lane, members) for members in lanes if members]
@@ -160,26 +173,36 @@ class App:
                     raise Interrupted(_in_order(found, suites)) from None
         return _in_order(found, suites)
 
-    def _run(
-        self,
-        suite: Suite,
-        observer: Observer,
-        existing: Existing | None,
-        stopped: threading.Event,
-    ) -> Run:
+    @contextmanager
+    def _executor(self, stopped: threading.Event) -> Iterator[ThreadExecutor]:
+        """Give an executor that an interrupt reaches."""
         executor = ThreadExecutor(self.clock.now)
         with self._lock:
             self._executors.add(executor)
-        if stopped.is_set():  # since this run was chosen: who stops may not have seen it
+        if stopped.is_set():  # since this was chosen: who stops may not have seen it
             executor.interrupt()
-        plan = self._plan(suite, existing)
         try:
-            return run_suite(plan, Parts(self.clock, executor, observer))
+            yield executor
         finally:
             executor.close()
-            plan.target.submitter.close()
             with self._lock:
                 self._executors.discard(executor)
+
+    def _run(self, plan: Plan, observer: Observer, stopped: threading.Event) -> SuiteRun:
+        with self._executor(stopped) as executor:
+            run = SuiteRun(plan, Parts(self.clock, executor, observer))
+            try:
+                run.make()
+            finally:
+                plan.target.submitter.close()
+        return run
+
+    def _look_again(self, run: SuiteRun, after: float, stopped: threading.Event) -> Run:
+        """Look at a run once more, `after` seconds after its verdicts, unless stopped meanwhile."""
+        if stopped.wait(max(0.0, run.made.finished + after - self.clock.now())):
+            return run.made
+        with self._executor(stopped) as executor:
+            return run.look_again(executor)
 
     def _plan(self, suite: Suite, existing: Existing | None) -> Plan:
         settings = self.settings.targets[suite.target]
@@ -190,7 +213,7 @@ class App:
             suite=suite,
             target=self._target(suite.target, settings, existing),
             sources=self.sources,
-            judge=Judge(CHECKS, suite.checks),
+            judge=Judge(CHECKS, suite.checks, suite.gate),
             mark=mark,
             metrics=wanted_metrics(suite),
             patience=PATIENCE,

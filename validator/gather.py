@@ -307,7 +307,7 @@ class Gather:
                 signals=(channel.signal,),
                 requests=channel.requests,
                 answers=channel.answers,
-                error=str(channel.error) if channel.error else "",
+                error=channel.error.detail if channel.error else "",
                 error_kind=str(channel.error.failure) if channel.error else "",
                 last_full_answer=channel.full,
                 lag=channel.lag,

@@ -49,6 +49,7 @@ class Judge:
 
     kinds: Mapping[str, CheckKind]
     checks: tuple[CheckSpec, ...]
+    gate: str = ""
 
     def signals(self) -> frozenset[Signal]:
         """Return the signals that the checks read."""
@@ -57,7 +58,8 @@ class Judge:
     def verdicts(self, evidence: Evidence) -> tuple[Verdict, ...]:
         """Judge every check on `evidence`, in the order of the suite."""
         with _no_garbage_collection():
-            return blocked(tuple(self._one(spec, evidence) for spec in self._specs(evidence)))
+            each = tuple(self._one(spec, evidence) for spec in self._specs(evidence))
+            return gated(blocked(each), self.gate)
 
     def _specs(self, evidence: Evidence) -> tuple[CheckSpec, ...]:
         declared = any(spec.kind == JOB_OUTCOME for spec in self.checks)
@@ -98,6 +100,23 @@ def _undecided(spec: CheckSpec, kind: CheckKind, code: str, summary: str) -> Ver
         signals=kind.signals,
         blocked_by="",
         catches=spec.catches,
+    )
+
+
+def gated(verdicts: tuple[Verdict, ...], gate: str) -> tuple[Verdict, ...]:
+    """Mark all verdicts but `gate` as blocked by it, if it says that they speak of another thing.
+
+    Only where it has evidence of that: a gate that nothing is known of shuts out nothing.
+    """
+    shut = any(
+        verdict.name == gate and verdict.status is Status.INCONCLUSIVE and verdict.findings
+        for verdict in verdicts
+    )
+    return tuple(
+        replace(verdict, status=Status.BLOCKED, blocked_by=gate)
+        if shut and verdict.name != gate
+        else verdict
+        for verdict in verdicts
     )
 
 

@@ -390,11 +390,37 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A verdict that a second look changed: its name in the suite, what it was, and what it is."""
+
+    name: str
+    was: Status
+    was_code: str
+    now: Status
+    now_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """What was found when the sources were asked once more, at `at` in Unix seconds.
+
+    `spans` and `lines` count what had come since the verdicts; the run's verdicts and evidence are
+    those after it.
+    """
+
+    at: float
+    spans: int
+    lines: int
+    revisions: tuple[Revision, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run of one suite: the verdicts of record and the evidence they stand on.
 
     `findings` are remarks about sources and the run itself that decide no verdict.
-    `interrupted` says that it was stopped from outside before it was done.
+    `interrupted` says that it was stopped from outside before it was done. `finished` is when the
+    verdicts were first given; `second_look` what looking again came to, None if nobody did.
     """
 
     id: str
@@ -408,3 +434,4 @@ class Run:
     findings: tuple[str, ...]
     evidence: Evidence
     interrupted: bool
+    second_look: SecondLook | None = None

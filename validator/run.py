@@ -7,8 +7,8 @@ comes first: an answer, a source's wake-up, or the moment at which time alone de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from validator import __version__, poll
 from validator.channel import Channel, channels
@@ -16,96 +16,18 @@ from validator.errors import SourceError, SourceFailure, ValidatorError
 from validator.executor import Done, Executor
 from validator.follow import Follower, Step
 from validator.gather import GATHERED, OF_THE_JOB, Gather, with_traces
-from validator.judge import Judge
 from validator.judging import Judging, verdicts_of_record
-from validator.lag import LagHistogram
-from validator.model import (
-    Job,
-    JobState,
-    Run,
-    Signal,
-    TraceRef,
-)
-from validator.ports import Answer, Clock, Mark, Observer, Plantable, Source, Submitter, Waking
-from validator.suite import Suite
+from validator.model import JobState, Run, Signal
+from validator.plan import Parts, Plan, new_job
+from validator.ports import Answer, Plantable, Waking
+from validator.second_look import second_look
 
 _LONGEST_WAIT = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a run needs of a target: how it takes jobs, and how it treats trace context."""
-
-    name: str
-    submitter: Submitter
-    trace_context: str
-    job_id_keys: tuple[str, ...]
-    sampling: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One run to be made. `mark` is its own; `existing` is a job that is there already.
-
-    `metrics` are the families to read; `lags` hold each source's measured lag, over runs, by its
-    name; `patience` is how many seconds beyond its lag budget a
-    source may take to answer or to show that it works.
-    """
-
-    suite: Suite
-    target: Target
-    sources: tuple[Source, ...]
-    judge: Judge
-    mark: Mark
-    metrics: frozenset[str]
-    patience: float
-    existing: Job | None = None
-    lags: Mapping[str, LagHistogram] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a run works with."""
-
-    clock: Clock
-    executor: Executor
-    observer: Observer
-
-
-def run_suite(plan: Plan, parts: Parts) -> Run:
-    """Make one run and return it; `KeyboardInterrupt` ends it early, cleaned up and recorded."""
-    loop = _Loop(plan, parts)
-    try:
-        loop.go()
-    except KeyboardInterrupt:
-        loop.interrupted = True
-    finally:
-        loop.leave()
-    return loop.record()
-
-
-def _new_job(plan: Plan) -> Job:
-    sent = (TraceRef(plan.mark.trace_id, "sent"),) if plan.mark.trace_id else ()
-    return Job(
-        id="",
-        run_id=plan.mark.run_id,
-        target=plan.target.name,
-        state=JobState.NOT_SUBMITTED,
-        status="",
-        detail="",
-        fields=plan.mark.context,
-        traces=() if plan.target.trace_context == "new" else sent,
-        sent_parent=plan.mark.parent_id,
-        existing=False,
-        submitted=None,
-        ended=None,
-        sampling=plan.target.sampling,
-    )
-
-
 @dataclass(slots=True)
-class _Loop:
-    """The state of one run."""
+class SuiteRun:
+    """One run of a suite, from the submission of its job to its verdicts of record."""
 
     plan: Plan
     parts: Parts
@@ -113,6 +35,8 @@ class _Loop:
     gather: Gather = field(init=False)
     judging: Judging = field(init=False)
     began: float = field(init=False)
+    made: Run = field(init=False)
+    looking_again: bool = False
     finished: float = 0.0
     baselines: set[int] = field(default_factory=set)
     interrupted: bool = False
@@ -129,7 +53,7 @@ class _Loop:
             deadline=plan.suite.deadline,
             executor=self.parts.executor,
             tell=self._tell,
-            job=plan.existing or _new_job(plan),
+            job=plan.existing or new_job(plan),
         )
         self.gather = Gather(
             channels=channels(plan.sources, plan.metrics, plan.judge.signals()),
@@ -144,14 +68,63 @@ class _Loop:
             channel.lags = plan.lags.get(channel.source.name, channel.lags)
         self.judging = Judging(plan.judge, self.gather, self._tell)
 
-    def go(self) -> None:
-        """Run until every verdict is decided, or nothing more can be had."""
-        self._begin()
+    def make(self) -> Run:
+        """Make the run; `KeyboardInterrupt` ends it early, cleaned up and recorded."""
+        try:
+            self._begin()
+            self._go()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        finally:
+            self._leave()
+        return self._record()
+
+    def look_again(self, executor: Executor) -> Run:
+        """Ask once more for what the job left, and judge anew if there is anything new.
+
+        Traces have no end mark, so what comes after a verdict is a way to a false one. Metrics are
+        not asked again: other jobs have moved them since. A source that fails now takes nothing
+        back. What is new has to settle as it had to at first.
+        """
+        before, self.parts = self.made, replace(self.parts, executor=executor)
+        self.looking_again = True
+        self._tell("second look", "")
+        try:
+            self._ask_until_quiet()
+            self._tick()
+            self._go()
+        except KeyboardInterrupt:
+            return before
+        self.finished = self.parts.clock.now()
+        return self._record(before)
+
+    def _ask_until_quiet(self) -> None:
+        """Ask for what the job left until an answer has nothing new, as long as patience lasts."""
+        until = self.parts.clock.now() + self.plan.suite.settle + self.plan.patience
+        quiet = False
+        while not quiet and self.parts.clock.now() < until:
+            had = dict(self.gather.last_new)
+            for index, channel in enumerate(self.gather.channels):
+                channel.in_flight, channel.next_at = False, None
+                if channel.signal in (*OF_THE_JOB, Signal.SEARCH):
+                    self._ask(index, "ask")
+            while any(channel.in_flight for channel in self.gather.channels):
+                self._turn(_LONGEST_WAIT)
+            quiet = self.gather.last_new == had
+            if not quiet:
+                self._turn(self.plan.suite.settle)
+
+    def _go(self) -> None:
+        """Go on until every verdict is decided, or nothing more can be had."""
         while not self._over():
             wait = max(0.0, min(self._next_due() - self.parts.clock.now(), _LONGEST_WAIT))
-            for done in self.parts.executor.wait(wait):
-                self._take(done)
+            self._turn(wait)
             self._tick()
+
+    def _turn(self, wait: float) -> None:
+        """Take what comes within `wait` seconds."""
+        for done in self.parts.executor.wait(wait):
+            self._take(done)
 
     def _begin(self) -> None:
         """Plant control records, read what metrics say before the job, listen to sources."""
@@ -263,7 +236,9 @@ class _Loop:
     def _take_answer(self, channel: Channel, done: Done, now: float) -> None:
         channel.in_flight = False
         before = self.follower.job
-        if done.error is not None:
+        if done.error is not None and self.looking_again:
+            self.findings[f"the second look could not ask everything: {done.error}"] = None
+        elif done.error is not None:
             self.gather.fail(channel, _as_source_error(channel, done.error))
         else:
             self.follower.job = with_traces(before, done.value.traces)
@@ -290,7 +265,7 @@ class _Loop:
             if channel.signal in signals:
                 channel.next_at = now
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """Stop listening and remove what the run made, whatever happened before."""
         for end in self.endings:
             end()
@@ -302,25 +277,27 @@ class _Loop:
                     self.findings[f"cleaning up failed: {error}"] = None
         self.finished = self.parts.clock.now()
 
-    def record(self) -> Run:
+    def _record(self, before: Run | None = None) -> Run:
         """Judge once more on the final evidence: the verdicts of record, which replay repeats."""
         job, now = self.follower.job, self.finished
         evidence = self.judging.final_evidence(job, now)
-        run = Run(
+        verdicts = verdicts_of_record(self.plan.judge, evidence)
+        self.made = Run(
             id=self.plan.mark.run_id,
             suite=self.plan.suite.name,
             target=self.plan.target.name,
             ring=self.plan.suite.ring,
             version=__version__,
             started=self.began,
-            finished=now,
-            verdicts=verdicts_of_record(self.plan.judge, evidence),
+            finished=now if before is None else before.finished,
+            verdicts=verdicts,
             findings=tuple(self.findings),
             evidence=evidence,
             interrupted=self.interrupted,
+            second_look=None if before is None else second_look(before, verdicts, evidence),
         )
-        self.parts.observer.on_run(run)
-        return run
+        self.parts.observer.on_run(self.made)
+        return self.made
 
     def _tell(self, event: str, detail: str) -> None:
         self.parts.observer.on_event(self.plan.mark.run_id, self.plan.suite.name, event, detail)

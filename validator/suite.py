@@ -31,7 +31,8 @@ class Suite:
     `deadline` is seconds from submission to the job's end; `settle` seconds without anything new
     after which evidence that misses nothing counts as complete. `skew` is the tolerance in
     seconds between the clocks of different hosts. `concurrent` declares that the suite's job
-    leaves alone what other suites of the target measure, so that it may run beside them.
+    leaves alone what other suites of the target measure, so that it may run beside them. `gate`
+    names a check without whose pass nothing else of the suite is judged; empty for none.
     """
 
     name: str
@@ -44,3 +45,4 @@ class Suite:
     concurrent: bool
     checks: tuple[CheckSpec, ...]
     path: str
+    gate: str = ""

@@ -12,8 +12,9 @@ from validator.judge import Judge
 from validator.lag import LagHistogram
 from validator.mark import new_mark
 from validator.model import Job, JobState, Phase, Run, Sample, Span, Verdict
+from validator.plan import Parts, Plan, Target
 from validator.ports import Source
-from validator.run import Parts, Plan, Target, run_suite
+from validator.run import SuiteRun
 from validator.suite import CheckSpec, Suite
 from validator.testing import (
     FakeClock,
@@ -61,6 +62,10 @@ class World:
 
     def run(self) -> Run:
         """Make the run."""
+        return self.suite_run().make()
+
+    def suite_run(self) -> SuiteRun:
+        """Return the run that is to be made."""
         specs = tuple(
             CheckSpec(
                 kind, f"{kind}-{number}" if number else kind, params, "a test", "required", "x"
@@ -81,7 +86,7 @@ class World:
             existing=self.existing,
             lags=self.lags,
         )
-        return run_suite(plan, Parts(self.clock, self.executor, self.observer))
+        return SuiteRun(plan, Parts(self.clock, self.executor, self.observer))
 
     def decided(self, name: str = "connected_trace") -> float:
         """Return when the verdict was decided, in seconds after the start."""

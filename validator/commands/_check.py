@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
 from checks import CHECKS
-from validator.app import App, Existing, Interrupted, with_overrides
+from validator.app import App, Existing, with_overrides
 from validator.config import Settings, environment, load_settings
 from validator.errors import ConfigError
 from validator.evidence_io import save_run
+from validator.expect import expecting, unmet
 from validator.loader import load_suites
 from validator.model import Run
 from validator.report.progress import ConsoleObserver
 from validator.suite import Suite
 from validator.yamlfile import nearest
+
+_PAUSE = 5.0
+"""Seconds between two looks whether the expected version runs: a deployment takes minutes."""
 
 _TRACE_ID = re.compile(r"[0-9a-f]{24,32}")
 
@@ -33,6 +37,9 @@ def run(  # noqa: PLR0913 - one parameter an option of the command line
     job_id: str,
     trace_id: str,
     save_evidence: Path | None,
+    second_look: float | None,
+    expect_version: str,
+    expect_within: float,
     format_: str,
     outputs: object,
 ) -> tuple[tuple[Run, ...], bool]:
@@ -47,17 +54,37 @@ def run(  # noqa: PLR0913 - one parameter an option of the command line
         raise ConfigError(_unknown("target", target, list(settings.targets)))
     chosen = with_overrides(chosen, target=target, deadline=deadline)
     existing = _existing(job_id, trace_id)
+    if expect_version:
+        chosen = expecting(chosen, expect_version)
     to_stdout = format_ == "console"
     observer = ConsoleObserver(sys.stdout if to_stdout else sys.stderr, reports=to_stdout)
+    made: dict[str, Run] = {}
+    interrupted = False
     with App(settings) as app, observer:
+        until = app.clock.monotonic() + (0.0 if existing else expect_within)
         try:
-            runs, interrupted = app.check(chosen, observer, existing), False
-        except Interrupted as early:
-            runs, interrupted = early.runs, True
+            while chosen:
+                done = app.check(chosen, observer, existing, second_look)
+                made |= {run.suite: run for run in done}
+                chosen = _again(chosen, done, late=app.clock.monotonic() + _PAUSE > until)
+                if chosen:
+                    app.clock.sleep(_PAUSE)
+        except KeyboardInterrupt as early:
+            made |= {run.suite: run for run in getattr(early, "runs", ())}
+            interrupted = True
+    runs = tuple(made.values())
     if save_evidence is not None:
         for one in runs:
             click.echo(f"evidence: {save_run(kept(one, settings), save_evidence)}", err=True)
     return runs, interrupted
+
+
+def _again(suites: Iterable[Suite], done: Sequence[Run], *, late: bool) -> tuple[Suite, ...]:
+    """Return the suites to run again, since another version than the one expected did the job."""
+    others = {} if late else unmet(done)
+    for name, seen in others.items():
+        click.echo(f"{name}: {seen}; again in {_PAUSE:g} s", err=True)
+    return tuple(suite for suite in suites if suite.name in others)
 
 
 def choose(settings: Settings, wanted: Sequence[str], ring: int | None) -> tuple[Suite, ...]:

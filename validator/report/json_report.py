@@ -51,6 +51,7 @@ def _run(run: Run) -> dict[str, Any]:
         "finished": run.finished,
         "interrupted": run.interrupted,
         "outcome": outcome(run).value,
+        "second_look": None if run.second_look is None else asdict(run.second_look),
         "findings": list(run.findings),
         "job": _job(run.evidence.job),
         "evidence": _gathered(run.evidence),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from validator.model import Run, Status
@@ -56,6 +56,16 @@ def run_lines(run: Run) -> list[Line]:
             lines += _note_lines(note)
     lines += [Line("  remark    ", text, "dim") for text in remarks(run)]
     return lines
+
+
+def again_lines(run: Run) -> list[Line]:
+    """Return what a second look adds to the report of a run: that it was, and what it revised."""
+    look = run.second_look
+    revised = {revision.name for revision in look.revisions} if look else set()
+    changed = replace(run, verdicts=tuple(v for v in run.verdicts if v.name in revised))
+    if revised:
+        return run_lines(changed)
+    return [Line("", f"{plain(run.suite, 80)}: {text}") for text in remarks(run)[-1:]]
 
 
 def _header(run: Run) -> Iterator[Line]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from validator.model import CoverageState, Finding, Run, Signal, Status, Verdict
-from validator.report.text import plain
+from validator.model import CoverageState, Finding, Run, SecondLook, Signal, Status, Verdict
+from validator.report.text import duration, plain
 
 MOST_SEEN: Final = 20
 """How many lines of what was seen are shown for one finding."""
@@ -76,9 +76,23 @@ def remarks(run: Run) -> list[str]:
     said = [plain(text) for text in run.findings]
     for source in run.evidence.sources:
         said += [f"{plain(source.name)}: {plain(text)}" for text in source.findings]
+    if run.second_look is not None:
+        said.append(_looked_again(run, run.second_look))
     if run.interrupted:
         said.append("the run was interrupted before it was done")
     return said
+
+
+def _looked_again(run: Run, look: SecondLook) -> str:
+    """Say what a second look came to."""
+    after = f"looked at once more {duration(look.at - run.finished)} after the verdicts"
+    if not look.spans and not look.lines and not look.revisions:
+        return f"{after}: nothing new"
+    late = f"{look.spans} spans and {look.lines} log lines had come late"
+    if not look.revisions:
+        return f"{after}: {late}, no verdict changed"
+    names = ", ".join(plain(revision.name, 40) for revision in look.revisions)
+    return f"{after}: {late}; revised: {names}"
 
 
 def _finding_rows(finding: Finding) -> Iterator[Row]:
@@ -99,6 +113,9 @@ def _finding_rows(finding: Finding) -> Iterator[Row]:
 
 def _verdict_rows(run: Run, verdict: Verdict) -> Iterator[Row]:
     """Lay out what a verdict says beyond its findings; of a pass only its notes."""
+    for revision in run.second_look.revisions if run.second_look else ():
+        if revision.name == verdict.name:
+            yield Row("revised", f"was {revision.was} ({plain(revision.was_code, 80)}) at first")
     if verdict.status is Status.INCONCLUSIVE:
         yield from _why(run, verdict)
     if verdict.status is Status.PENDING:

@@ -13,7 +13,7 @@ from rich.table import Column
 
 from validator.model import Run
 from validator.report.console import console_for, print_lines
-from validator.report.lines import Line, run_lines, summary_line
+from validator.report.lines import Line, again_lines, run_lines, summary_line
 from validator.report.text import plain
 
 _REPEATED: Final = frozenset({"gathering"})
@@ -72,14 +72,18 @@ class ConsoleObserver:
                 self._print([Line("", text)])
 
     def on_run(self, run: Run) -> None:
-        """Print the report of a finished run, and take it off the display."""
+        """Print the report of a finished run, and take it off the display.
+
+        The last run of a suite counts: it was looked at once more, or made again.
+        """
         with self._lock:
-            self._runs.append(run)
+            self._runs = [*(one for one in self._runs if one.suite != run.suite), run]
             if self._live is not None and run.id in self._tasks:
                 self._live.remove_task(self._tasks.pop(run.id))
                 self._live.refresh()
             if self._reports:
-                self._print([*run_lines(run), Line("", "")])
+                lines = run_lines(run) if run.second_look is None else again_lines(run)
+                self._print([*lines, Line("", "")])
 
     def _update(self, live: Progress, run_id: str, text: str) -> None:
         """Put the text into the run's line of the display."""

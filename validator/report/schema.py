@@ -71,9 +71,21 @@ def _run() -> _Schema:
         interrupted=_FLAG,
         outcome={"enum": [Status.PASS, Status.FAIL, Status.INCONCLUSIVE]},
         findings={**_TEXTS, "description": "remarks that decide nothing"},
+        second_look={
+            "anyOf": [{"type": "null"}, _second_look()],
+            "description": "what looking at the run once more came to, if anybody did",
+        },
         job={"$ref": "#/$defs/job"},
         evidence={"$ref": "#/$defs/evidence"},
         verdicts=_many("verdict"),
+    )
+
+
+def _second_look() -> _Schema:
+    status = {"enum": [status.value for status in Status]}
+    revision = _object(name=_TEXT, was=status, was_code=_TEXT, now=status, now_code=_TEXT)
+    return _object(
+        at=_TIME, spans=_COUNT, lines=_COUNT, revisions={"type": "array", "items": revision}
     )
 
 
