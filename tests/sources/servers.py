@@ -25,10 +25,11 @@ Script = Callable[[BaseHTTPRequestHandler], Canned | None]
 
 @dataclass
 class Served:
-    """A running server: its URL, and the requests that it had."""
+    """A running server: its URL, the requests that it had, and their bodies."""
 
     url: str
     requests: list[str]
+    bodies: list[bytes] = field(default_factory=list)
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def serving(script: Script) -> Iterator[Served]:
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             served.requests.append(self.path)
-            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            served.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
             canned = script(self)
             if canned is None:
                 return
