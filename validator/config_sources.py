@@ -97,10 +97,33 @@ class Connection(Strict):
     rate_limit: Annotated[float, Field(gt=0)] = 20.0
 
 
+class ControlSettings(Connection):
+    """Where control records go in: an OTLP/HTTP endpoint without `/v1/…`.
+
+    It should be the way that the services' telemetry takes: then the record shows that way too.
+    """
+
+
 class RemoteCollectorSettings(SourceSettings, Connection):
     """A collector of ours that runs as a process of its own, read over its API."""
 
     type: Literal["remote_collector"]
+
+
+class TempoSettings(SourceSettings, Connection):
+    """Tempo, or what speaks its API; what it searches is half a minute old by default."""
+
+    type: Literal["tempo"]
+    search_lag_budget: Tolerance = 60.0
+    control: ControlSettings | None = None
+
+
+class JaegerSettings(SourceSettings, Connection):
+    """Jaeger's query API."""
+
+    type: Literal["jaeger"]
+    search_lag_budget: Tolerance = 7.0
+    control: ControlSettings | None = None
 
 
 def _pages(value: Any) -> Any:
@@ -132,7 +155,7 @@ class ScrapeSettings(SourceSettings):
 
 
 Source = Annotated[
-    CollectorSettings | RemoteCollectorSettings | ScrapeSettings,
+    CollectorSettings | RemoteCollectorSettings | ScrapeSettings | TempoSettings | JaegerSettings,
     Field(discriminator="type"),
 ]
 """Every type of source."""

@@ -17,8 +17,11 @@ from validator.config_sources import (
     BasicAuth,
     CollectorSettings,
     Connection,
+    ControlSettings,
+    JaegerSettings,
     RemoteCollectorSettings,
     ScrapeSettings,
+    TempoSettings,
     Tls,
 )
 from validator.config_targets import Follow, HttpSubmit, TargetSettings
@@ -45,6 +48,9 @@ def example(page: str) -> str:
         ("configuration.md", CollectorSettings),
         ("configuration.md", RemoteCollectorSettings),
         ("configuration.md", ScrapeSettings),
+        ("configuration.md", TempoSettings),
+        ("configuration.md", JaegerSettings),
+        ("configuration.md", ControlSettings),
         ("configuration.md", Connection),
         ("configuration.md", Auth),
         ("configuration.md", BasicAuth),

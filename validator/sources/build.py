@@ -7,12 +7,17 @@ from pathlib import Path
 
 from validator.config_sources import (
     Connection,
+    ControlSettings,
+    JaegerSettings,
     RemoteCollectorSettings,
     ScrapeSettings,
     SourceSettings,
+    TempoSettings,
 )
 from validator.errors import ConfigError
+from validator.model import Signal
 from validator.ports import Clock, Source
+from validator.sources.control import Control
 from validator.sources.http import Bounds, Http, Tls, connect, make_session
 
 
@@ -30,6 +35,10 @@ class Builder:
                 return self._scrape(name, settings)
             case RemoteCollectorSettings():
                 return self._collector(name, settings)
+            case TempoSettings():
+                return self._tempo(name, settings)
+            case JaegerSettings():
+                return self._jaeger(name, settings)
         raise ConfigError(f"sources.{name}: no such type of source")
 
     # Each imports its module only where a configuration has such a source.
@@ -50,6 +59,33 @@ class Builder:
 
         http = self._http(name, settings, settings.timeout)
         return RemoteCollectorSource(name, settings.url, http, settings.lag_budget)
+
+    def _tempo(self, name: str, settings: TempoSettings) -> Source:
+        from validator.sources.tempo import TempoSource  # noqa: PLC0415
+        from validator.sources.trace_store import Lags  # noqa: PLC0415
+
+        http = self._http(name, settings, settings.timeout)
+        lags = Lags(settings.lag_budget, settings.search_lag_budget)
+        control = self._control(name, settings.control, settings.timeout, Signal.TRACES)
+        return TempoSource(name, settings.url, http, lags, control)
+
+    def _jaeger(self, name: str, settings: JaegerSettings) -> Source:
+        from validator.sources.jaeger import JaegerSource  # noqa: PLC0415
+        from validator.sources.trace_store import Lags  # noqa: PLC0415
+
+        http = self._http(name, settings, settings.timeout)
+        lags = Lags(settings.lag_budget, settings.search_lag_budget)
+        control = self._control(name, settings.control, settings.timeout, Signal.TRACES)
+        return JaegerSource(name, settings.url, http, lags, control)
+
+    def _control(
+        self, name: str, settings: ControlSettings | None, timeout: float, signal: Signal
+    ) -> Control | None:
+        """Return where control records of a source go in, if that is declared."""
+        if settings is None:
+            return None
+        http = self._http(f"{name} (control)", settings, timeout)
+        return Control(settings.url.rstrip("/"), http, (signal,))
 
     def _http(self, name: str, settings: Connection, timeout: float) -> Http:
         """Return a client with the connection's credentials and bounds."""
