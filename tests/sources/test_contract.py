@@ -36,7 +36,10 @@ from validator.ports import LogSource, MetricSource, Plantable, Source, TraceSou
 from validator.sources.collector.client import RemoteCollectorSource
 from validator.sources.collector.limits import Limits
 from validator.sources.http import Bounds
+from validator.sources.jaeger import JaegerSource
 from validator.sources.scrape import Page, ScrapeSource
+from validator.sources.tempo import TempoSource
+from validator.sources.trace_store import Lags
 from validator.testing import FakeClock, FakeMetrics, FakeSource
 
 OURS, OTHER, LINKING = "a1" * 16, "b2" * 16, "c3" * 16
@@ -380,16 +383,23 @@ def asking(url: str, bounds: Bounds) -> Iterator[Asking]:
     """Give each way to ask the sources that ask over HTTP."""
     remote = RemoteCollectorSource("r", url, http("r", bounds), 1.0)
     scrape = ScrapeSource("s", (Page("a", url), Page("b", url)), http("s", bounds), 1.0)
-    yield [
+    tempo = TempoSource("t", url, http("t", bounds), Lags(1.0, 1.0))
+    jaeger = JaegerSource("j", url, http("j", bounds), Lags(1.0, 1.0))
+    questions: Asking = [
         (remote, lambda: remote.traces(ask(OURS))),
         (remote, lambda: remote.logs(ask(OURS))),
         (remote, lambda: remote.samples(frozenset({"x"}))),
         (scrape, lambda: scrape.samples(frozenset({"x"}))),
+        (tempo, lambda: tempo.traces(ask(OURS))),
+        (tempo, lambda: tempo.search(ask(job_id="x"))),
+        (jaeger, lambda: jaeger.traces(ask(OURS))),
+        (jaeger, lambda: jaeger.search(ask(job_id="x"))),
     ]
-    for source in (remote, scrape):
+    yield questions
+    for source, question in questions:
         source.close()
         with pytest.raises(SourceError):
-            source.samples(frozenset({"x"}))
+            question()
 
 
 @pytest.mark.req("V-13")

@@ -85,7 +85,7 @@ def _tempo(store: Store) -> Callable[[str, Mapping[str, list[str]]], Canned]:
     def answer(path: str, query: Mapping[str, list[str]]) -> Canned:
         if path.startswith("/api/v2/traces/"):
             trace = store.whole(path.rpartition("/")[2].rjust(32, "0")).SerializeToString()
-            body = b"\n" + _varint(len(trace)) + trace + b"\x12\x00"
+            body = message(1, trace) + message(2, b"")
             return Canned(body=body, media="application/protobuf")
         if path == "/api/search":
             values = set(re.findall(r'"((?:[^"\\]|\\.)*)"', query["q"][0]))
@@ -96,13 +96,13 @@ def _tempo(store: Store) -> Callable[[str, Mapping[str, list[str]]], Canned]:
     return answer
 
 
-def _varint(number: int) -> bytes:
-    """Return a number as protobuf writes it."""
-    written = b""
-    while number > 127:
-        written += bytes([number % 128 + 128])
-        number //= 128
-    return written + bytes([number])
+def message(number: int, body: bytes) -> bytes:
+    """Return a field of protobuf that holds bytes, text or a message."""
+    length, left = b"", len(body)
+    while left > 127:
+        length += bytes([left % 128 + 128])
+        left //= 128
+    return bytes([number * 8 + 2]) + length + bytes([left]) + body
 
 
 def _jaeger(store: Store) -> Callable[[str, Mapping[str, list[str]]], Canned]:
