@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -268,8 +269,8 @@ class Submitter(Protocol):
         """Do what the target's configuration wants done with a finished job (search for it)."""
         ...
 
-    def clean_up(self, mark: Mark, job_id: str) -> None:
-        """Remove everything of the run."""
+    def clean_up(self, mark: Mark, job_id: str, within: float = math.inf) -> None:
+        """Remove everything of the run; give up after `within` seconds, if not before."""
         ...
 
     def close(self) -> None:

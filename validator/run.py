@@ -7,6 +7,7 @@ comes first: an answer, a source's wake-up, or the moment at which time alone de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +24,8 @@ from validator.ports import Answer, Plantable, Waking
 from validator.second_look import second_look
 
 _LONGEST_WAIT = 3600.0
+_HURRY = 5.0
+"""Seconds for cleaning up after an interrupt: Docker kills what lives 10 s after its SIGTERM."""
 
 
 @dataclass(slots=True)
@@ -271,7 +274,9 @@ class SuiteRun:
             end()
         if self.follower.tried:
             try:
-                self.plan.target.submitter.clean_up(self.plan.mark, self.follower.job.id)
+                within = _HURRY if self.interrupted else math.inf
+                submitter = self.plan.target.submitter
+                submitter.clean_up(self.plan.mark, self.follower.job.id, within)
             except ValidatorError as error:
                 if self.follower.job.state is not JobState.REFUSED:
                     self.findings[f"cleaning up failed: {error}"] = None

@@ -6,6 +6,7 @@ Nothing here sleeps: waiting moves the clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -283,6 +284,7 @@ class FakeSubmitter:
     submitted: float = 0.0
     marks: list[Mark] = field(default_factory=list)
     cleaned: list[str] = field(default_factory=list)
+    within: float | None = None
     finished: int = 0
 
     def submit(self, mark: Mark) -> Progress:
@@ -305,10 +307,11 @@ class FakeSubmitter:
         if self.broken_finish:
             raise SubmitError(self.broken_finish)
 
-    def clean_up(self, mark: Mark, job_id: str) -> None:
-        """Note whose traces are to be removed."""
+    def clean_up(self, mark: Mark, job_id: str, within: float = math.inf) -> None:
+        """Note whose traces are to be removed, and how long that may take."""
         del job_id
         self.cleaned.append(mark.run_id)
+        self.within = within
 
     def close(self) -> None:
         """Let go of nothing."""

@@ -174,6 +174,7 @@ def test_an_interrupt_cleans_up_and_is_recorded() -> None:
     assert run.interrupted
     assert verdict(run).status is Status.INCONCLUSIVE
     assert world.target.cleaned == [run.id]
+    assert world.target.within == 5.0  # nobody waits longer for a target that hangs
     assert exit_code([run]) == 3
 
 

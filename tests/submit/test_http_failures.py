@@ -342,3 +342,20 @@ def test_then_and_clean_up_say_which_request_failed(tmp_path: Path) -> None:
             it.finish(mark(), progress)
         with pytest.raises(SubmitError, match=r"^targets.t.submit.http.clean_up: DELETE .*/c a"):
             it.clean_up(mark(), progress.job_id)
+
+
+def test_cleaning_up_in_a_hurry_is_given_up_sooner(tmp_path: Path) -> None:
+    """Whoever interrupts a run does not wait for a target that hangs."""
+    http = """
+        url: "{url}/jobs"
+        job_id: id
+        clean_up: {{url: "{url}/c", method: DELETE, timeout: 30s}}
+    """
+    servers: list[Server] = []
+    with serving(hold(servers)) as server:
+        servers.append(server)
+        it = world(tmp_path, http.format(url=server.url)).submitter
+        began = time.monotonic()
+        with pytest.raises(SubmitError, match=r"did not answer in full within 0.2 s"):
+            it.clean_up(mark(), "1", 0.2)
+        assert time.monotonic() - began < 2

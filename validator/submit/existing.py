@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from validator.model import JobState
 from validator.ports import Mark, Progress
 from validator.submit.http import HttpSubmitter
@@ -41,7 +43,7 @@ class ExistingJob:
     def finish(self, mark: Mark, progress: Progress) -> None:
         """Do nothing: the job is not ours."""
 
-    def clean_up(self, mark: Mark, job_id: str) -> None:
+    def clean_up(self, mark: Mark, job_id: str, within: float = math.inf) -> None:
         """Do nothing: the job is not ours."""
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -110,11 +111,13 @@ class HttpSubmitter:
         for index, request in enumerate(self._http.then):
             self._sent(request, f"{self._at}.then[{index}]", context(known), mark)
 
-    def clean_up(self, mark: Mark, job_id: str) -> None:
-        """Make the request of `clean_up`."""
-        if self._http.clean_up:
+    def clean_up(self, mark: Mark, job_id: str, within: float = math.inf) -> None:
+        """Make the request of `clean_up`, which may take `within` seconds and its `timeout`."""
+        request = self._http.clean_up
+        if request:
+            request = request.model_copy(update={"timeout": min(request.timeout, within)})
             names = context({**settled(mark.context), "job.id": job_id})
-            self._sent(self._http.clean_up, f"{self._at}.clean_up", names, mark)
+            self._sent(request, f"{self._at}.clean_up", names, mark)
 
     def close(self) -> None:
         """Let go of connections."""
