@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from checks import CHECKS
 from tests.traces import evidence
 from validator import demo
+from validator.cli import cli
 from validator.commands._demo import _end
 from validator.config import load_settings
 from validator.demo import BREAKS, GOOD, Break, Shown, judge_break
@@ -18,6 +20,18 @@ from validator.model import Run, Status, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 BROKEN = Break(("x",), "x is broken", frozenset({("s", "a")}))
+
+
+def test_without_the_reference_pipeline_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a plain `pip install obs-validator`, and in the image."""
+    monkeypatch.setattr("validator.commands.demo.find_spec", lambda _: None)
+    done = CliRunner().invoke(cli, ["demo"])
+    assert done.exit_code == 2
+    assert "`demo` needs the reference pipeline: pip install 'obs-validator[pipeline]'" in (
+        done.output
+    )
 
 
 def run(**statuses: Status) -> Run:

