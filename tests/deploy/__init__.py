@@ -1,0 +1,1 @@
+"""What deploy/ gives is valid, consistent, and does what it says."""
