@@ -40,10 +40,15 @@ system: # what Debian has to offer the tests; without root it is said what is le
 	@scripts/system.sh
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
-	@$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-emit-index-url \
-	  --python-version 3.11 --upgrade pyproject.toml -o requirements.lock
+	@scripts/lock.sh --upgrade
+
+image: ## build the container image obs-validator (CONTAINERS=podman for another engine than docker)
+	@scripts/image.sh obs-validator
+
+test-container: $(READY) ## run the image beside a pipeline: read-only, without rights, ended in mid-run
+	@scripts/container_test.sh
 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .reports
 
-.PHONY: help setup demo test check bench requirements system lock clean
+.PHONY: help setup demo test check bench requirements system lock image test-container clean
