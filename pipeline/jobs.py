@@ -185,6 +185,32 @@ class JobStore:
             ).rowcount
         return jobs, documents
 
+    def remove_older(self, age: float, limit: int) -> tuple[list[str], int]:
+        """Remove at most `limit` synthetic jobs older than `age` seconds, by the server's clock.
+
+        Returns their ids and how many documents went with them. A job that somebody is changing
+        at this moment is left for the next time.
+        """
+        with self._pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT id FROM jobs WHERE traffic = 'synthetic'"
+                " AND created_at <= clock_timestamp() - %s * interval '1 second'"
+                " ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED",
+                (age, limit),
+            ).fetchall()
+            ids = [row[0] for row in rows]
+            documents = connection.execute(
+                "DELETE FROM documents WHERE job_id = ANY(%s)", (ids,)
+            ).rowcount
+            connection.execute("DELETE FROM jobs WHERE id = ANY(%s)", (ids,))
+        return [str(one) for one in ids], documents
+
+    def has(self, job_id: str) -> bool:
+        """Tell whether there is such a job."""
+        with self._pool.connection() as connection:
+            found = connection.execute("SELECT 1 FROM jobs WHERE id::text = %s", (job_id,))
+            return found.fetchone() is not None
+
 
 def now() -> str:
     """Return this moment as the job's history and error write it."""

@@ -1,24 +1,127 @@
-"""Taking a synthetic run's tasks out of the queues in which they still wait."""
+"""Removing what synthetic runs leave: by the run, or by age when nobody came to clean up.
+
+Only what carries the mark is ever looked for, so a user's jobs, vectors and tasks are not touched.
+A task that a worker has in hand is left to it: it finds its job gone and takes back what it wrote,
+as it does when the broker delivers it again.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
-from typing import TYPE_CHECKING, Any
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import mark
 from pipeline.celery_app import QUEUES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from celery import Celery
 
+    from pipeline.jobs import JobStore
+    from pipeline.mark import Mark
+    from pipeline.vectors import VectorStore
 
-def remove_queued(broker: Celery, run_id: str) -> int:
-    """Remove the waiting tasks of a run; return how many there were."""
-    removed = 0
-    with broker.connection_for_write() as connection:
-        client: Any = connection.default_channel.client
-        for queue in QUEUES.values():
-            for message in client.lrange(queue, 0, -1):
-                if mark.of_message(json.loads(message)["headers"]).run_id == run_id:
-                    removed += client.lrem(queue, 1, message)
-    return removed
+BATCH: Final = 500
+"""Rows of one transaction, and messages read at a time: what a user's job may have to wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A task that waits in its queue: the message as the broker has it, its mark and its job."""
+
+    message: bytes
+    mark: Mark
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Where synthetic runs leave things."""
+
+    store: JobStore
+    vectors: VectorStore
+    broker: Celery
+
+    def run(self, run_id: str) -> dict[str, int]:
+        """Remove everything of a run; return how many of each there were."""
+        queued = self._take_out(lambda found: found.mark.run_id == run_id, _Never())
+        removed, documents = self.store.remove_run(run_id)
+        vectors = self.vectors.remove_run(run_id)
+        return {"jobs": removed, "documents": documents, "vectors": vectors, "queued": queued}
+
+    def older_than(self, age: float, within: float) -> tuple[dict[str, int], bool]:
+        """Remove what is older than `age` seconds, and stop after `within` seconds.
+
+        Returns how many of each were removed, and whether that was all. A task is removed when
+        its job is gone: a job is stored before its first task is published.
+        """
+        until = _Until(time.monotonic() + within)
+        counts = {"jobs": 0, "documents": 0, "vectors": 0, "queued": 0}
+        more = True
+        while more and not until.over():
+            gone, documents = self.store.remove_older(age, BATCH)
+            counts["jobs"] += len(gone)
+            counts["documents"] += documents
+            counts["vectors"] += sum(self.vectors.remove_job(job_id) for job_id in gone)
+            more = len(gone) == BATCH
+        left = True
+        while left and not until.over():
+            vectors = self.vectors.remove_older(age, BATCH)
+            counts["vectors"] += vectors
+            left = vectors == BATCH
+        counts["queued"] = self._take_out(self._is_orphan, until)
+        return counts, not (more or left or until.over())
+
+    def _is_orphan(self, found: Waiting) -> bool:
+        return found.mark.traffic == mark.SYNTHETIC and not self.store.has(found.job_id)
+
+    def _take_out(self, wanted: Callable[[Waiting], bool], until: _Until) -> int:
+        """Take the waiting tasks that are wanted out of their queues; return how many."""
+        removed = 0
+        with self.broker.connection_for_write() as connection:
+            client: Any = connection.default_channel.client
+            for queue in QUEUES.values():
+                for found in _waiting(client, queue, until):
+                    if wanted(found):
+                        removed += client.lrem(queue, 1, found.message)
+        return removed
+
+
+class _Until:
+    """A limit on time."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    def over(self) -> bool:
+        """Whether it has passed."""
+        return time.monotonic() > self._deadline
+
+
+class _Never(_Until):
+    """No limit."""
+
+    def __init__(self) -> None:
+        super().__init__(float("inf"))
+
+
+def _waiting(client: Any, queue: str, until: _Until) -> Iterator[Waiting]:
+    """Yield the tasks of a queue, the newest first, as far as the time goes.
+
+    New ones come in at the left and push others on: a task may be seen twice, and none is missed.
+    """
+    start = 0
+    while not until.over():
+        messages = client.lrange(queue, start, start + BATCH - 1)
+        for message in messages:
+            whole = json.loads(message)
+            _, named, *_ = json.loads(base64.b64decode(whole["body"]))
+            marked = mark.of_message(whole["headers"])
+            yield Waiting(message, marked, str(named.get("job_id", "")))
+        if len(messages) < BATCH:
+            return
+        start += BATCH

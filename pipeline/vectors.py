@@ -10,17 +10,19 @@ if TYPE_CHECKING:
 
     from psycopg_pool import ConnectionPool
 
+    from pipeline.mark import Mark
+
 DIMENSION: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where chunks come from: a job's document, in a corpus."""
+    """Where chunks come from: a job's document, in a corpus, and whose traffic that is."""
 
     job_id: str
     corpus_name: str
     source_url: str
-    run_id: str | None
+    mark: Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,9 @@ class VectorStore(Protocol):
     def remove_run(self, run_id: str) -> int:
         """Remove a synthetic run's vectors; return how many there were."""
 
+    def remove_older(self, age: float, limit: int) -> int:
+        """Remove at most `limit` synthetic vectors older than `age` seconds; return how many."""
+
 
 class PgVectorStore:
     """Vectors in PostgreSQL."""
@@ -67,17 +72,18 @@ class PgVectorStore:
 
     def upsert(self, origin: Origin, entries: Sequence[Entry]) -> None:
         """Write the entries; one that is there already is replaced."""
-        where = (origin.corpus_name, origin.job_id, origin.run_id, origin.source_url)
+        whose = (origin.mark.traffic, origin.mark.run_id)
+        where = (origin.corpus_name, origin.job_id, *whose, origin.source_url)
         rows: list[tuple[Any, ...]] = [
             (entry.id, *where, entry.text, _literal(entry.vector)) for entry in entries
         ]
         with self._pool.connection() as connection, connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO vectors"
-                " (id, corpus_name, job_id, run_id, source_url, content, embedding)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET"
+                " (id, corpus_name, job_id, traffic, run_id, source_url, content, embedding)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET"
                 " content = EXCLUDED.content, embedding = EXCLUDED.embedding,"
-                " source_url = EXCLUDED.source_url, run_id = EXCLUDED.run_id",
+                " source_url = EXCLUDED.source_url",
                 rows,
             )
 
@@ -100,7 +106,20 @@ class PgVectorStore:
     def remove_run(self, run_id: str) -> int:
         """Remove a synthetic run's vectors; return how many there were."""
         with self._pool.connection() as connection:
-            return connection.execute("DELETE FROM vectors WHERE run_id = %s", (run_id,)).rowcount
+            return connection.execute(
+                "DELETE FROM vectors WHERE run_id = %s AND traffic = 'synthetic'", (run_id,)
+            ).rowcount
+
+    def remove_older(self, age: float, limit: int) -> int:
+        """Remove at most `limit` synthetic vectors older than `age` seconds; return how many."""
+        with self._pool.connection() as connection:
+            return connection.execute(
+                "DELETE FROM vectors WHERE id IN (SELECT id FROM vectors"
+                " WHERE traffic = 'synthetic'"
+                " AND created_at <= clock_timestamp() - %s * interval '1 second'"
+                " ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED)",
+                (age, limit),
+            ).rowcount
 
 
 def chunk_id(job_id: str, index: int) -> str:

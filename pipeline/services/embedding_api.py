@@ -46,8 +46,8 @@ def make(settings: Settings) -> ASGIApp:
         """Embed chunks and write them; the same chunks again are written over."""
         service.auth.service(key)
         telemetry.name_job(request.job_id, job__stage="embedding")
-        run_id = mark.current().run_id
-        origin = Origin(request.job_id, request.corpus_name, request.source_url, run_id)
+        whose = mark.current()
+        origin = Origin(request.job_id, request.corpus_name, request.source_url, whose)
         try:
             return {"written": embedder.write(store, origin, request.chunks)}
         except InferenceUnavailableError as error:

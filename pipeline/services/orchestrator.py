@@ -11,12 +11,13 @@ from pydantic import BaseModel, Field, model_validator
 
 from pipeline import celery_app, clients, jobs, logs, mark, publish, telemetry, web
 from pipeline.flow import Flow
+from pipeline.leases import Leases
+from pipeline.services import for_validators
 from pipeline.states import STAGES, Callback, Outcome, Status
-from pipeline.sweep import remove_queued
-from pipeline.vectors import PgVectorStore, VectorStore
+from pipeline.sweep import Sweep
+from pipeline.vectors import PgVectorStore
 
 if TYPE_CHECKING:
-    from celery import Celery
     from fastapi import FastAPI
     from starlette.types import ASGIApp
 
@@ -73,8 +74,6 @@ class Parts:
 
     service: web.Service
     store: jobs.JobStore
-    vectors: VectorStore
-    broker: Celery
     flow: Flow
 
 
@@ -88,10 +87,11 @@ def make(settings: Settings) -> ASGIApp:
     base.closing.append(pool.close)
     store = jobs.JobStore(pool)
     flow = Flow(base.service, store, broker)
-    parts = Parts(base.service, store, PgVectorStore(pool), broker, flow)
+    parts = Parts(base.service, store, flow)
     _for_callers(base.app, parts)
     _for_workers(base.app, parts)
-    _for_validators(base.app, parts)
+    vectors = PgVectorStore(pool)
+    for_validators.add(base.app, base.service, Sweep(store, vectors, broker), Leases(pool))
     return base.asgi()
 
 
@@ -147,22 +147,3 @@ def _for_workers(app: FastAPI, parts: Parts) -> None:
         if advanced.outcome is Outcome.OUT_OF_ORDER:
             raise HTTPException(409, f"a job that is {advanced.job.status} skips no stage")
         return {"status": advanced.outcome.value, "job_status": advanced.job.status.value}
-
-
-def _for_validators(app: FastAPI, parts: Parts) -> None:
-    @app.delete("/synthetic/{run_id}")
-    def clean_up(run_id: str, key: web.Key = None) -> dict[str, Any]:
-        """Remove what a synthetic run has left; only for those who may mark."""
-        caller = parts.service.auth.caller(key)
-        if not caller.may_mark or caller.is_service:
-            raise HTTPException(403, "only a validator may remove synthetic runs")
-        queued = remove_queued(parts.broker, run_id)
-        removed, documents = parts.store.remove_run(run_id)
-        counts = {
-            "jobs": removed,
-            "documents": documents,
-            "vectors": parts.vectors.remove_run(run_id),
-            "queued": queued,
-        }
-        logs.get("orchestrator").info("synthetic_removed", removed_run_id=run_id, **counts)
-        return {"run_id": run_id, "removed": counts}

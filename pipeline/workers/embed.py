@@ -88,7 +88,7 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
     ) -> None:
         if not stores:
             stores.append(PgVectorStore(clients.database(settings)))
-        origin = Origin(job_id, corpus_name, source_url, mark.of_task(self.request).run_id)
+        origin = Origin(job_id, corpus_name, source_url, mark.of_task(self.request))
         with logs.of_job(job_id):
             Work(holder, stores[0], origin).run(self, chunks)
 
