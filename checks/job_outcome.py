@@ -18,12 +18,10 @@ from validator.model import Evidence, Finding, Job, JobState, Signal, Verdict
 KIND = "job_outcome"
 
 _NO_END = {
-    JobState.NOT_SUBMITTED: ("not_submitted", "the job was not submitted"),
     JobState.REFUSED: ("refused", "the target refused the job"),
     JobState.TIMED_OUT: ("timed_out", "the job did not end in time"),
 }
 _LIKELY = {
-    JobState.NOT_SUBMITTED: "the run was ended before the job was sent",
     JobState.REFUSED: "the target is down or overloaded, or the job or its credentials are wrong",
     JobState.TIMED_OUT: "a worker is dead or stuck, a queue is full, or the deadline is too short",
 }
@@ -75,6 +73,8 @@ def evaluate(params: JobOutcomeParams, evidence: Evidence) -> Verdict:
     doubts: list[Finding] = []
     if job.state in _NO_END:
         findings = [_no_end(params, evidence)]
+    elif job.state is JobState.NOT_SUBMITTED:
+        doubts = [_not_submitted(params, evidence)]
     elif job.state is JobState.UNKNOWN:
         doubts = [_unknown(params, evidence)]
     elif job.state is not JobState.RUNNING and job.ended is not None:
@@ -137,6 +137,21 @@ def _likely(job: Job) -> str:
             if status in statuses:
                 return likely
     return _LIKELY[job.state]
+
+
+def _not_submitted(params: JobOutcomeParams, evidence: Evidence) -> Finding:
+    """Say that nothing was asked of the target: that is no fault of its."""
+    job = evidence.job
+    summary = "the job was not submitted"
+    return Finding(
+        code="not_submitted",
+        summary=f"{summary}: {job.detail}" if job.detail else summary,
+        expected=f"the job {params.state}",
+        seen=_said(job),
+        likely="another validator is at work, or the run was ended before the job was sent",
+        query="",
+        missing=("job",),
+    )
 
 
 def _unknown(params: JobOutcomeParams, evidence: Evidence) -> Finding:

@@ -175,6 +175,18 @@ def test_a_template_that_the_job_does_not_fill_is_inconclusive() -> None:
     assert (found.status, found.code) == (Status.INCONCLUSIVE, "unbound_template")
 
 
+def test_what_hangs_on_a_job_that_was_never_sent_is_blocked_by_its_outcome() -> None:
+    """Nothing was asked of the target: no check fails, and one says why."""
+    unsent = job(state=JobState.NOT_SUBMITTED, detail="val-b has the lease", id="", ended=None)
+    nothing = replace(evidence([], of=unsent), coverage={})
+    found = Judge(CHECKS, (SPEC,)).verdicts(nothing)
+    assert [(v.name, v.status, v.blocked_by) for v in found] == [
+        ("job_outcome", Status.INCONCLUSIVE, ""),
+        ("c", Status.BLOCKED, "job_outcome"),
+    ]
+    assert "val-b has the lease" in found[0].summary
+
+
 def test_the_signals_are_those_that_the_checks_read() -> None:
     """Sources of others need not be asked while the job runs."""
     assert Judge(CHECKS, (SPEC,)).signals() >= {Signal.TRACES}

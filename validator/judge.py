@@ -174,9 +174,11 @@ def _grounds(verdicts: Sequence[Verdict]) -> tuple[dict[str, str], str]:
 
 
 def _established(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """Return who found what missing; that a job was never sent is known without a failure."""
     facts: dict[str, str] = {}
     for verdict in verdicts:
-        if verdict.status is Status.FAIL:
+        unsent = verdict.check == JOB_OUTCOME and verdict.status is Status.INCONCLUSIVE
+        if verdict.status is Status.FAIL or unsent:
             for finding in verdict.findings:
                 for fact in finding.missing:
                     facts.setdefault(fact, verdict.name)

@@ -49,19 +49,29 @@ def test_a_job_that_ended_otherwise_fails(params: dict[str, Any], code: str, wor
     assert words in told(verdict)
 
 
+@pytest.mark.parametrize("detail", ["", "val-b has the lease"])
+@pytest.mark.parametrize("wanted", ["passed", "failed"])
+def test_a_job_that_was_not_sent_says_nothing_of_the_target(wanted: str, detail: str) -> None:
+    """Inconclusive, whatever end was expected, with the reason; the rest is blocked by it."""
+    unsent = job(state=JobState.NOT_SUBMITTED, detail=detail, ended=None, id="", traces=())
+    verdict = outcome(unsent, state=wanted)
+    assert (verdict.status, verdict.code) == (Status.INCONCLUSIVE, "not_submitted")
+    assert only(verdict).missing == ("job",)
+    assert detail in verdict.summary
+
+
 @pytest.mark.parametrize(
     ("state", "code"),
     [
         (JobState.REFUSED, "refused"),
         (JobState.TIMED_OUT, "timed_out"),
-        (JobState.NOT_SUBMITTED, "not_submitted"),
     ],
 )
 @pytest.mark.parametrize("detail", ["", "answered 503"])
 def test_a_job_without_an_end_fails_and_is_what_others_miss(
     state: JobState, code: str, detail: str
 ) -> None:
-    """Refused, hanging, or not sent: a failure of the job, by which the rest is blocked."""
+    """Refused or hanging: a failure of the job, by which the rest is blocked."""
     verdict = outcome(job(state=state, detail=detail, ended=None, id=""), state="failed")
     assert (verdict.status, verdict.code) == (Status.FAIL, code)
     assert only(verdict).missing == ("job",)
