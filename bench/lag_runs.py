@@ -32,7 +32,8 @@ from validator.sources.collector.limits import Limits
 from validator.sources.collector.server import Collector, Listen
 from validator.sources.collector.source import CollectorSource
 from validator.sources.http import Bounds, Http, make_session
-from validator.submit.http import HttpSubmitter, Means
+from validator.submit.http import HttpSubmitter
+from validator.submit.sender import Means
 from validator.submit.session import make_session as make_submit_session
 from validator.suite import Suite
 

@@ -27,7 +27,8 @@ from validator.plan import Parts, Plan, Target
 from validator.ports import Clock, Observer, Source
 from validator.run import SuiteRun
 from validator.submit.existing import ExistingJob
-from validator.submit.http import HttpSubmitter, Means
+from validator.submit.http import HttpSubmitter
+from validator.submit.sender import Means
 from validator.submit.session import make_session
 from validator.suite import Suite
 from validator.templates import settled

@@ -12,7 +12,8 @@ from tests.submit.world import TRACE_ID, World, mark, world
 from validator.errors import ConfigError, SubmitError
 from validator.model import JobState
 from validator.ports import Progress, Submitter
-from validator.submit.http import HttpSubmitter, Means
+from validator.submit.http import HttpSubmitter
+from validator.submit.sender import Means
 from validator.submit.session import make_session
 
 FOLLOW = """

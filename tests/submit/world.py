@@ -10,7 +10,8 @@ from typing import Any
 
 from validator.config import Settings, load_settings
 from validator.ports import Mark
-from validator.submit.http import HttpSubmitter, Means
+from validator.submit.http import HttpSubmitter
+from validator.submit.sender import Means
 from validator.submit.session import make_session
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"

@@ -5,41 +5,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import jmespath
-import requests
 
 from validator.config_targets import Fields, Follow, HttpSubmit, Request, TargetSettings
 from validator.errors import ConfigError, SubmitError
 from validator.model import AttributeValue, JobState
-from validator.ports import Clock, Mark, Progress
-from validator.submit.exchange import Call, Exchange, Reply
+from validator.ports import Mark, Progress
+from validator.submit.exchange import Reply
 from validator.submit.patience import patiently
-from validator.templates import (
-    Context,
-    UnboundTemplate,
-    context,
-    render,
-    render_text,
-    render_url,
-    settled,
-)
+from validator.submit.sender import Means, Sender
+from validator.templates import Context, UnboundTemplate, context, render_text, settled
 
 _TRACE_ID = re.compile(r"(?<![0-9a-f])(?!0{32})[0-9a-f]{32}(?![0-9a-f])")
 _LONGEST_ID = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a submitter works with; `redact` blanks out the configuration's secrets."""
-
-    session: requests.Session
-    clock: Clock
-    redact: Callable[[str], str]
 
 
 class HttpSubmitter:
@@ -53,7 +34,8 @@ class HttpSubmitter:
         self._target = target
         self._at = f"targets.{name}.submit.http"
         self._means = means
-        self._exchange = Exchange(means.session, means.clock, means.redact)
+        self._sender = Sender(target, means)
+        self._exchange = self._sender.exchange
 
     @property
     def poll_interval(self) -> float:
@@ -70,7 +52,7 @@ class HttpSubmitter:
     def submit(self, mark: Mark) -> Progress:
         """Hand the job over. Without `follow`, its answer is the job's end."""
         names = context(settled(mark.context))
-        reply = self._sent(self._http, self._at, names, mark)
+        reply = self._sender.send(self._http, self._at, names, mark)
         job_id = self._job_id(reply, names)
         return Progress(
             job_id=job_id,
@@ -97,19 +79,19 @@ class HttpSubmitter:
         asking = Request.model_construct(  # of what is validated already
             url=follow.url, method="GET", headers=headers, timeout=follow.timeout
         )
-        call = self._call(asking, f"{self._at}.follow", names, mark, traced=False)
+        call = self._sender.call(asking, f"{self._at}.follow", names, mark, traced=False)
         reply = patiently(self._exchange, call, self._means.clock)
         if reply.status == 429:
             said = str(self._exchange.refusal(reply, ""))
             return Progress(job_id, "", JobState.RUNNING, said, {}, "")
-        self._accept(reply, asking, f"{self._at}.follow")
+        self._sender.accept(reply, asking, f"{self._at}.follow")
         return self._progress(reply, follow, job_id)
 
     def finish(self, mark: Mark, progress: Progress) -> None:
         """Make the requests of `then`, in order."""
         known = {**settled(mark.context), **_own(progress.fields), "job.id": progress.job_id}
         for index, request in enumerate(self._http.then):
-            self._sent(request, f"{self._at}.then[{index}]", context(known), mark)
+            self._sender.send(request, f"{self._at}.then[{index}]", context(known), mark)
 
     def clean_up(self, mark: Mark, job_id: str, within: float = math.inf) -> None:
         """Make the request of `clean_up`, which may take `within` seconds and its `timeout`."""
@@ -117,41 +99,11 @@ class HttpSubmitter:
         if request:
             request = request.model_copy(update={"timeout": min(request.timeout, within)})
             names = context({**settled(mark.context), "job.id": job_id})
-            self._sent(request, f"{self._at}.clean_up", names, mark)
+            self._sender.send(request, f"{self._at}.clean_up", names, mark)
 
     def close(self) -> None:
         """Let go of connections."""
         self._means.session.close()
-
-    def _sent(self, request: Request, at: str, names: Context, mark: Mark) -> Reply:
-        """Send a request once and return its answer, if that is one that is expected."""
-        reply = self._exchange.send(self._call(request, at, names, mark, traced=True))
-        self._accept(reply, request, at)
-        return reply
-
-    def _call(self, request: Request, at: str, names: Context, mark: Mark, *, traced: bool) -> Call:
-        """Return a request with its templates rendered and the run's mark set."""
-        try:
-            url = render_url(request.url, names)
-            data, kind = _payload(request, names)
-            headers = {"Content-Type": kind} if kind else {}
-            for name, secret in request.headers.items():
-                _put(headers, name, render_text(secret.get_secret_value(), names))
-        except (UnboundTemplate, ConfigError) as error:
-            raise SubmitError(self._means.redact(f"{at}: cannot be sent: {error}")) from error
-        if traced and mark.traceparent and self._target.trace_context != "none":
-            _put(headers, "traceparent", mark.traceparent)
-        if mark.baggage and self._target.baggage:
-            _put(headers, "baggage", mark.baggage)
-        return Call(at, request.method, url, headers, data, request.timeout)
-
-    def _accept(self, reply: Reply, request: Request, at: str) -> None:
-        """Raise `SubmitError` for a status that is not expected."""
-        good = reply.status in request.expect if request.expect else 200 <= reply.status < 300
-        if not good:
-            sent = ", ".join(request.headers)
-            look = f"the header {sent} ({at}.headers)" if sent else f"{at}.headers: none is sent"
-            raise self._exchange.refusal(reply, look)
 
     def _job_id(self, reply: Reply, names: Context) -> str:
         """Return the id that the answer gives the job."""
@@ -219,26 +171,6 @@ class HttpSubmitter:
         """Say what is wrong with an answer."""
         line = self._exchange.line(reply.call, f"answered {reply.status} with {text}")
         return SubmitError(line)
-
-
-def _payload(request: Request, names: Context) -> tuple[bytes | None, str]:
-    """Return a request's body and its media type."""
-    if request.body is not None:
-        value = render(request.body, names)
-        return json.dumps(value, ensure_ascii=False).encode(), "application/json"
-    if request.form is not None:
-        pairs = {key: render_text(value, names) for key, value in request.form.items()}
-        return urlencode(pairs).encode(), "application/x-www-form-urlencoded"
-    if request.text is not None:
-        return render_text(request.text, names).encode(), "text/plain; charset=utf-8"
-    return None, ""
-
-
-def _put(headers: dict[str, str], name: str, value: str) -> None:
-    """Set a header; its name is the same in any case of letters."""
-    for other in [key for key in headers if key.lower() == name.lower()]:
-        del headers[other]
-    headers[name] = value
 
 
 def _search(path: str, answer: Any) -> Any:
