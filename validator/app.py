@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -18,6 +21,7 @@ from validator.config_sources import (
     SourceSettings,
 )
 from validator.config_targets import TargetSettings
+from validator.errors import SubmitError
 from validator.executor import ThreadExecutor
 from validator.judge import Judge
 from validator.lag import LagHistogram
@@ -25,14 +29,15 @@ from validator.mark import new_mark
 from validator.model import Job, JobState, Run, TraceRef
 from validator.plan import Parts, Plan, Target
 from validator.ports import Clock, Observer, Source
-from validator.run import SuiteRun
 from validator.submit.existing import ExistingJob
 from validator.submit.http import HttpSubmitter
 from validator.submit.sender import Means
 from validator.submit.session import make_session
+from validator.submit.sweep import sweep
 from validator.suite import Suite
 from validator.templates import settled
 from validator.traces import parent_id_for
+from validator.turns import Turn, Turns
 
 PATIENCE = 5.0
 """Seconds beyond its lag budget that a source may take to answer, or to show that it works: long
@@ -69,9 +74,18 @@ class App:
     collectors: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     lags: Mapping[str, LagHistogram] = field(default_factory=dict)
+    turns: Turns = field(init=False)
     _closing: list[Callable[[], None]] = field(default_factory=list)
     _executors: set[ThreadExecutor] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Know the targets, under a name that no other process has."""
+        holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.turns = Turns(self.clock, holder)
+        for name, target in self.settings.targets.items():
+            self.turns.before(name, target, self._means())
+        self._closing.append(self.turns.close)
 
     def __enter__(self) -> Self:
         """Make the sources; what runs inside this process is started."""
@@ -151,14 +165,17 @@ class App:
         stopped = threading.Event()
 
         def lane(members: list[Suite]) -> None:
-            made: list[SuiteRun] = []
+            made: list[Turn] = []
             for suite in members:
-                if not stopped.is_set():
-                    made.append(self._run(self._plan(suite, existing), observer, stopped))
-                    found[suite.name] = made[-1].made
+                plan = self._plan(suite, existing)
+                turn = None if stopped.is_set() else self._run(plan, observer, stopped)
+                if turn is not None:
+                    made.append(turn)
+                    found[suite.name] = turn.run
             if second_look is not None:
-                for one in made:
-                    found[one.made.suite] = self._look_again(one, second_look, stopped)
+                for turn in made:
+                    again = self._look_again(turn, second_look, observer, stopped)
+                    found[again.suite] = again
 
         with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
             futures = [pool.submit(lane, members) for members in lanes if members]
@@ -189,21 +206,29 @@ class App:
             with self._lock:
                 self._executors.discard(executor)
 
-    def _run(self, plan: Plan, observer: Observer, stopped: threading.Event) -> SuiteRun:
+    def _run(self, plan: Plan, observer: Observer, stopped: threading.Event) -> Turn | None:
+        """Make a run in its turn; None if stopped before."""
         with self._executor(stopped) as executor:
-            run = SuiteRun(plan, Parts(self.clock, executor, observer))
-            try:
-                run.make()
-            finally:
-                plan.target.submitter.close()
-        return run
+            parts = Parts(self.clock, executor, observer)
+            turn = self.turns.run(plan, parts, executor.interrupt, stopped)
+        if turn is not None:
+            observer.on_run(turn.run)
+        return turn
 
-    def _look_again(self, run: SuiteRun, after: float, stopped: threading.Event) -> Run:
+    def _look_again(
+        self, turn: Turn, after: float, observer: Observer, stopped: threading.Event
+    ) -> Run:
         """Look at a run once more, `after` seconds after its verdicts, unless stopped meanwhile."""
-        if stopped.wait(max(0.0, run.made.finished + after - self.clock.now())):
-            return run.made
+        run = turn.run
+        wait = max(0.0, run.finished + after - self.clock.now())
+        if turn.suite_run is None or stopped.wait(wait):
+            return run
         with self._executor(stopped) as executor:
-            return run.look_again(executor)
+            again = turn.suite_run.look_again(run, executor)
+        if again is None:
+            return run
+        observer.on_run(again)
+        return again
 
     def _plan(self, suite: Suite, existing: Existing | None) -> Plan:
         settings = self.settings.targets[suite.target]
@@ -222,11 +247,13 @@ class App:
             existing=existing_job(suite, existing, mark.run_id) if existing else None,
         )
 
+    def _means(self) -> Means:
+        return Means(make_session(), self.clock, self.settings.redact)
+
     def _target(self, name: str, settings: TargetSettings, existing: Existing | None) -> Target:
         http = None
         if settings.submit is not None or existing is None:
-            means = Means(make_session(), self.clock, self.settings.redact)
-            http = HttpSubmitter(name, settings, means)
+            http = HttpSubmitter(name, settings, self._means())
         if existing is not None:
             submitter: Any = ExistingJob(existing.job_id, existing.trace_id, http)
         else:
@@ -242,6 +269,18 @@ class App:
 
 def _in_order(found: Mapping[str, Run], suites: Sequence[Suite]) -> tuple[Run, ...]:
     return tuple(found[suite.name] for suite in suites if suite.name in found)
+
+
+def swept(settings: Settings, name: str) -> tuple[str, str]:
+    """Make the target's `sweep`; return what it answered, and what went wrong."""
+    session = make_session()
+    means = Means(session, SystemClock(), settings.redact)
+    try:
+        return sweep(name, settings.targets[name], means, new_mark({})) or "swept", ""
+    except SubmitError as error:
+        return "", str(error)
+    finally:
+        session.close()
 
 
 def wanted_metrics(suite: Suite) -> frozenset[str]:

@@ -18,6 +18,7 @@ from validator.errors import ConfigError, ValidatorError
 _COMMANDS = {
     "check": ("validator.commands.check", "Send synthetic jobs and judge what they leave."),
     "replay": ("validator.commands.replay", "Judge stored evidence again."),
+    "sweep": ("validator.commands.sweep", "Remove what killed validators have left."),
     "collector": ("validator.commands.collector", "Run the built-in OTLP collector alone."),
     "init": ("validator.commands.init", "Write a configuration and a first suite of your own."),
     "explain": ("validator.commands.explain", "Explain a kind of check."),

@@ -23,6 +23,7 @@ from validator.config_values import (
     HeaderName,
     JMESPath,
     Name,
+    Rate,
     Strict,
     Text,
     Url,
@@ -131,6 +132,40 @@ class HttpSubmit(Request):
     """None: the answer is the job's end."""
     then: tuple[Request, ...] = ()
     clean_up: Request | None = None
+    sweep: Request | None = None
+    """Removes what runs have left that nobody cleaned up; made before a command's first run."""
+
+
+class LeaseSettings(Strict):
+    """How several validators take turns on one target: one has its lease at a time.
+
+    The requests may name `lease.holder` and `lease.ttl` (in seconds). `acquire` may be made again
+    by who has the lease already; who has it not and may not is answered one of `taken`.
+    """
+
+    acquire: Request
+    renew: Request | None = None
+    """None: `acquire` once more."""
+    release: Request
+    taken: tuple[HttpStatus, ...] = Field(default=(409, 423), min_length=1)
+    """409 is Conflict (RFC 9110), 423 Locked (RFC 4918)."""
+    holder: JMESPath | None = None
+    """Where an answer says who has it, for people."""
+    ttl: Duration = 30.0
+    """How long a dead validator holds others up; more than a job takes, or its job is still at
+    work when the next validator begins."""
+    wait: Duration = 300.0
+    every: Duration = 1.0
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        """Refuse a status that would mean both that it went well and that it did not."""
+        for request in (self.acquire, self.renew, self.release):
+            expected = (request.expect or range(200, 300)) if request else ()
+            twice = [str(status) for status in self.taken if status in expected]
+            if twice:
+                raise ValueError(f"`taken` and `expect` both have {', '.join(twice)}")
+        return self
 
 
 class Submit(Strict):
@@ -149,6 +184,10 @@ class TargetSettings(Strict):
     job_id_keys: tuple[Text, ...] = Field(default=("job.id",), min_length=1)
     sampling: Literal["all", "ratio"] = "all"
     baggage: StrictBool = True
+    lease: LeaseSettings | None = None
+    """None: nobody else sends synthetic jobs there."""
+    rate_limit: Rate | None = None
+    """How many jobs this process may submit there in a time."""
 
 
 Targets = Annotated[Mapping[Name, TargetSettings], Field(min_length=1)]

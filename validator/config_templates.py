@@ -7,7 +7,7 @@ from typing import Any
 
 from validator.config_errors import dotted
 from validator.config_targets import Request, TargetSettings
-from validator.templates import RUN_NAMES, TemplateError, names, texts, unknown
+from validator.templates import LEASE_NAMES, RUN_NAMES, TemplateError, names, texts, unknown
 from validator.yamlfile import At, Document, Problem, nearest
 
 LATER = "job.id is known only once the job has been submitted"
@@ -15,6 +15,7 @@ LATER = "job.id is known only once the job has been submitted"
 
 def problems_of_target(target: TargetSettings, document: Document, at: At) -> Iterator[Problem]:
     """Yield what is wrong with the templates of one target."""
+    yield from _without_job(target, document, at)
     http = target.submit.http if target.submit else None
     if http is None:
         return
@@ -33,6 +34,32 @@ def problems_of_target(target: TargetSettings, document: Document, at: At) -> It
                 yield used
             else:
                 yield from _unknown(document, inner, used)
+
+
+def _without_job(target: TargetSettings, document: Document, at: At) -> Iterator[Problem]:
+    """Yield what is wrong in requests that are made for no job: they can name nothing of one."""
+    for place, value, more in _alone(target):
+        for inner, used in _used(document, (*at, *place), value):
+            if isinstance(used, Problem):
+                yield used
+                continue
+            for name in unknown((one for one in used if one not in more), frozenset()):
+                known = nearest(name, RUN_NAMES | more)
+                text = f'{dotted(inner)}the template names "{name}"{known}'
+                yield Problem(document.line(inner), text)
+
+
+def _alone(target: TargetSettings) -> Iterator[tuple[At, Any, frozenset[str]]]:
+    """Yield what is rendered without a job, and what it may name beside the run."""
+    lease = target.lease
+    if lease:
+        requests = {"acquire": lease.acquire, "renew": lease.renew, "release": lease.release}
+        for key, request in requests.items():
+            for place, value in _of_request(request, ("lease", key)) if request else ():
+                yield place, value, LEASE_NAMES
+    sweep = target.submit.http.sweep if target.submit else None
+    for place, value in _of_request(sweep, ("submit", "http", "sweep")) if sweep else ():
+        yield place, value, frozenset()
 
 
 def wanted_of_job(target: TargetSettings) -> frozenset[str]:

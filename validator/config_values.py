@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -50,6 +51,37 @@ Duration = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_ove
 
 Tolerance = Annotated[float, BeforeValidator(parse_duration), _SCHEMA]
 """Seconds, zero allowed; written with a unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerTime:
+    """So many in any so many seconds."""
+
+    count: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return it as it is written."""
+        return f"{self.count}/{next(unit for unit, of in _UNITS.items() if of == self.seconds)}"
+
+
+_RATE = re.compile(r"([1-9][0-9]*)/(s|m|h)")
+
+
+def parse_rate(value: Any) -> PerTime:
+    """Return what `30/m` says; a number alone does not say in which time."""
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected so many in a second, minute or hour, such as 1/s, 30/m or 100/h")
+    return PerTime(int(match[1]), _UNITS[match[2]])
+
+
+Rate = Annotated[
+    PerTime,
+    BeforeValidator(parse_rate),
+    WithJsonSchema({"type": "string", "pattern": r"^([1-9][0-9]*/(s|m|h)|.*\$\{.+\}.*)$"}),
+]
+"""How many in which time; written `30/m`."""
 
 
 def _url(text: str) -> str:

@@ -38,7 +38,6 @@ class SuiteRun:
     gather: Gather = field(init=False)
     judging: Judging = field(init=False)
     began: float = field(init=False)
-    made: Run = field(init=False)
     looking_again: bool = False
     finished: float = 0.0
     baselines: set[int] = field(default_factory=set)
@@ -82,14 +81,15 @@ class SuiteRun:
             self._leave()
         return self._record()
 
-    def look_again(self, executor: Executor) -> Run:
+    def look_again(self, before: Run, executor: Executor) -> Run | None:
         """Ask once more for what the job left, and judge anew if there is anything new.
 
         Traces have no end mark, so what comes after a verdict is a way to a false one. Metrics are
         not asked again: other jobs have moved them since. A source that fails now takes nothing
-        back. What is new has to settle as it had to at first.
+        back. What is new has to settle as it had to at first. `before` is the run as it was told;
+        None is returned after an interrupt.
         """
-        before, self.parts = self.made, replace(self.parts, executor=executor)
+        self.parts = replace(self.parts, executor=executor)
         self.looking_again = True
         self._tell("second look", "")
         try:
@@ -97,7 +97,7 @@ class SuiteRun:
             self._tick()
             self._go()
         except KeyboardInterrupt:
-            return before
+            return None
         self.finished = self.parts.clock.now()
         return self._record(before)
 
@@ -287,7 +287,7 @@ class SuiteRun:
         job, now = self.follower.job, self.finished
         evidence = self.judging.final_evidence(job, now)
         verdicts = verdicts_of_record(self.plan.judge, evidence)
-        self.made = Run(
+        return Run(
             id=self.plan.mark.run_id,
             suite=self.plan.suite.name,
             target=self.plan.target.name,
@@ -296,13 +296,11 @@ class SuiteRun:
             started=self.began,
             finished=now if before is None else before.finished,
             verdicts=verdicts,
-            findings=tuple(self.findings),
+            findings=tuple(dict.fromkeys((*(before.findings if before else ()), *self.findings))),
             evidence=evidence,
             interrupted=self.interrupted,
             second_look=None if before is None else second_look(before, verdicts, evidence),
         )
-        self.parts.observer.on_run(self.made)
-        return self.made
 
     def _tell(self, event: str, detail: str) -> None:
         self.parts.observer.on_event(self.plan.mark.run_id, self.plan.suite.name, event, detail)

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 RUN_NAMES = frozenset({"run.id", "run.nonce", "run.corpus", "trace.id"})
 """What templates may name besides `job.*`."""
 
+LEASE_NAMES = frozenset({"lease.holder", "lease.ttl"})
+"""What only the requests of a lease may name besides."""
+
 _IDS = RUN_NAMES | {"job.id"}
-_ROOTS = ("job", "run", "trace")
+_ROOTS = ("job", "run", "trace", "lease")
 _LONE = re.compile(r"\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*", re.DOTALL)
 
 Context = Mapping[str, Mapping[str, Any]]
-"""By root (`job`, `run`, `trace`) what each name stands for."""
+"""By root (`job`, `run`, `trace`, `lease`) what each name stands for."""
 
 
 class TemplateError(ConfigError):

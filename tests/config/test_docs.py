@@ -24,7 +24,7 @@ from validator.config_sources import (
     TempoSettings,
     Tls,
 )
-from validator.config_targets import Follow, HttpSubmit, TargetSettings
+from validator.config_targets import Follow, HttpSubmit, LeaseSettings, TargetSettings
 from validator.config_values import Strict
 from validator.loader import SuiteFile, load_suite
 
@@ -45,6 +45,7 @@ def example(page: str) -> str:
         ("configuration.md", TargetSettings),
         ("configuration.md", HttpSubmit),
         ("configuration.md", Follow),
+        ("configuration.md", LeaseSettings),
         ("configuration.md", CollectorSettings),
         ("configuration.md", RemoteCollectorSettings),
         ("configuration.md", ScrapeSettings),

@@ -29,6 +29,7 @@ BEYOND = {
     "config-template-with-an-unknown-filter",
     "config-template-in-a-header-broken",
     "config-later-template-broken",
+    "config-lease",
     "config-later-template-names-nothing",
     "suite-variable-not-set",
     "suite-template-of-the-job-broken",

@@ -8,15 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jmespath
-
 from validator.config_targets import Fields, Follow, HttpSubmit, Request, TargetSettings
 from validator.errors import ConfigError, SubmitError
 from validator.model import AttributeValue, JobState
 from validator.ports import Mark, Progress
 from validator.submit.exchange import Reply
 from validator.submit.patience import patiently
-from validator.submit.sender import Means, Sender
+from validator.submit.sender import Means, Sender, search
 from validator.templates import Context, UnboundTemplate, context, render_text, settled
 
 _TRACE_ID = re.compile(r"(?<![0-9a-f])(?!0{32})[0-9a-f]{32}(?![0-9a-f])")
@@ -125,7 +123,7 @@ class HttpSubmitter:
     def _id_in(self, reply: Reply, path: str) -> str:
         """Return the job id in an answer's JSON."""
         answer = self._exchange.json(reply)
-        value = _search(path, answer)
+        value = search(path, answer)
         if isinstance(value, int | str) and not isinstance(value, bool):
             text = str(value).strip()
             if 0 < len(text) <= _LONGEST_ID:
@@ -136,7 +134,7 @@ class HttpSubmitter:
     def _progress(self, reply: Reply, follow: Follow, job_id: str) -> Progress:
         """Return what an answer to `follow` says."""
         answer = self._exchange.json(reply)
-        value = _search(follow.status, answer)
+        value = search(follow.status, answer)
         if value is None or isinstance(value, dict | list):
             text = f'no status: "{follow.status}" finds no word in {_keys(answer)}'
             raise self._wrong(reply, text)
@@ -148,7 +146,7 @@ class HttpSubmitter:
     def _fields(self, reply: Reply, fields: Fields) -> dict[str, AttributeValue]:
         """Return what the answer says of the named fields; what it does not say is left out."""
         answer = self._exchange.json(reply) if fields else None
-        found = {name: _search(path, answer) for name, path in fields.items()}
+        found = {name: search(path, answer) for name, path in fields.items()}
         return {name: _frozen(value) for name, value in found.items() if value is not None}
 
     def _trace_id(self, reply: Reply) -> str:
@@ -171,14 +169,6 @@ class HttpSubmitter:
         """Say what is wrong with an answer."""
         line = self._exchange.line(reply.call, f"answered {reply.status} with {text}")
         return SubmitError(line)
-
-
-def _search(path: str, answer: Any) -> Any:
-    """Return what a JMESPath finds, None for nothing (also where it does not fit the answer)."""
-    try:
-        return jmespath.search(path, answer)
-    except jmespath.exceptions.JMESPathError:
-        return None
 
 
 def _meaning(word: str, follow: Follow) -> tuple[JobState, str]:

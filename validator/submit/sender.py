@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
+import jmespath
 import requests
 
 from validator.config_targets import Request, TargetSettings
@@ -83,3 +85,11 @@ def _put(headers: dict[str, str], name: str, value: str) -> None:
     for other in [key for key in headers if key.lower() == name.lower()]:
         del headers[other]
     headers[name] = value
+
+
+def search(path: str, answer: Any) -> Any:
+    """Return what a JMESPath finds, None for nothing (also where it does not fit the answer)."""
+    try:
+        return jmespath.search(path, answer)
+    except jmespath.exceptions.JMESPathError:
+        return None
