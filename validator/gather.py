@@ -190,6 +190,8 @@ class Gather:
             channel.shown_by = f"{channel.signal} of this run"
         elif channel.signal is Signal.METRICS and answer.samples:
             channel.shown_by = "samples on its pages"
+        elif channel.signal is Signal.METRICS and answer.as_of is not None:
+            channel.shown_by = "its targets are scraped"
         elif answer.control_seen and not channel.shown_by:
             channel.shown_by = "the control record"
 
