@@ -173,7 +173,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert as an alerting backend shows it; `state` is pending, firing or resolved."""
+    """One alert as an alerting backend shows it; `state` is pending, firing or resolved.
+
+    `since` is when it began, in Unix seconds, None if that is not said. `receivers` are those that
+    its route leads to. `silenced_by` are the ids of silences, `inhibited_by` the fingerprints of
+    alerts, that keep it from being delivered; `fingerprint` is its own id among the alerts of an
+    Alertmanager, empty where there is none.
+    """
 
     name: str
     state: str
@@ -183,6 +189,9 @@ class Alert:
     receivers: tuple[str, ...]
     source: str
     seen: float
+    silenced_by: tuple[str, ...] = ()
+    inhibited_by: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
 class JobState(StrEnum):
