@@ -1,0 +1,1 @@
+"""Real backends, as the tests start and end them."""
