@@ -126,6 +126,31 @@ class JaegerSettings(SourceSettings, Connection):
     control: ControlSettings | None = None
 
 
+class PrometheusSettings(SourceSettings, Connection):
+    """Prometheus, or what speaks its API (Mimir, Thanos).
+
+    The lag of what is scraped is the scrape interval, one minute by default, and a little more.
+    """
+
+    type: Literal["prometheus"]
+    lag_budget: Tolerance = 75.0
+    service_label: Text = "job"
+    """The target's label that names the service."""
+    instance_label: Text = "instance"
+
+
+class AlertmanagerSettings(SourceSettings, Connection):
+    """Alertmanager's API v2."""
+
+    type: Literal["alertmanager"]
+
+
+class GrafanaSettings(SourceSettings, Connection):
+    """Grafana-managed alerts: `url` is Grafana's own."""
+
+    type: Literal["grafana"]
+
+
 def _pages(value: Any) -> Any:
     """Take one address for a list of one."""
     return [value] if isinstance(value, str) else value
@@ -155,7 +180,14 @@ class ScrapeSettings(SourceSettings):
 
 
 Source = Annotated[
-    CollectorSettings | RemoteCollectorSettings | ScrapeSettings | TempoSettings | JaegerSettings,
+    CollectorSettings
+    | RemoteCollectorSettings
+    | ScrapeSettings
+    | TempoSettings
+    | JaegerSettings
+    | PrometheusSettings
+    | AlertmanagerSettings
+    | GrafanaSettings,
     Field(discriminator="type"),
 ]
 """Every type of source."""

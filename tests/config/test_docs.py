@@ -13,12 +13,15 @@ from tests.config.kinds import KINDS
 from validator.config import ConfigFile, load_settings
 from validator.config_checks import CheckItem
 from validator.config_sources import (
+    AlertmanagerSettings,
     Auth,
     BasicAuth,
     CollectorSettings,
     Connection,
     ControlSettings,
+    GrafanaSettings,
     JaegerSettings,
+    PrometheusSettings,
     RemoteCollectorSettings,
     ScrapeSettings,
     TempoSettings,
@@ -52,6 +55,9 @@ def example(page: str) -> str:
         ("configuration.md", TempoSettings),
         ("configuration.md", JaegerSettings),
         ("configuration.md", ControlSettings),
+        ("configuration.md", PrometheusSettings),
+        ("configuration.md", AlertmanagerSettings),
+        ("configuration.md", GrafanaSettings),
         ("configuration.md", Connection),
         ("configuration.md", Auth),
         ("configuration.md", BasicAuth),

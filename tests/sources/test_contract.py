@@ -20,7 +20,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from tests.sources import encode
 from tests.sources.conftest import Rig, RigMaker, ask, http
 from tests.sources.encode import Row
-from tests.sources.servers import Canned, always, serving
+from tests.sources.prom_answers import answering, matrix, scraped, series
+from tests.sources.servers import Canned, Script, always, serving
+from validator.clock import SystemClock
 from validator.errors import SourceError, SourceFailure
 from validator.model import (
     Link,
@@ -33,10 +35,13 @@ from validator.model import (
     TraceRef,
 )
 from validator.ports import LogSource, MetricSource, Plantable, Source, TraceSource, Waking
+from validator.sources.alertmanager import AlertmanagerSource
 from validator.sources.collector.client import RemoteCollectorSource
 from validator.sources.collector.limits import Limits
+from validator.sources.grafana import GrafanaSource
 from validator.sources.http import Bounds
 from validator.sources.jaeger import JaegerSource
+from validator.sources.prometheus import PrometheusSource
 from validator.sources.scrape import Page, ScrapeSource
 from validator.sources.tempo import TempoSource
 from validator.sources.trace_store import Lags
@@ -282,7 +287,19 @@ def _otlp_metrics(rig: Rig) -> None:
     rig.send("metrics", request)
 
 
-@pytest.fixture(params=["local", "remote", "scrape", "fake"])
+def _prometheus() -> Script:
+    """Answer as a Prometheus that has scraped what `PAGE` shows."""
+    target = {"job": "scraper", "instance": "i-1"}
+    now = SystemClock().now() - 0.5
+    lines = (
+        series("pages_seen_total", [(now, 3)], traffic="synthetic", **target),
+        series("other", [(now, 1)], **target),
+        series("target_info", [(now, 1)], service_version="1.2", **target),
+    )
+    return answering(matrix(*scraped(target, now, *lines)), {"pages_seen": "counter"})
+
+
+@pytest.fixture(params=["local", "remote", "scrape", "prometheus", "fake"])
 def metered(request: pytest.FixtureRequest, rig: Rig) -> Iterator[MetricSource]:
     """Return each source of samples."""
     if request.param == "scrape":
@@ -291,6 +308,11 @@ def metered(request: pytest.FixtureRequest, rig: Rig) -> Iterator[MetricSource]:
             source = ScrapeSource("scrape", (Page("scraper", served.url),), http("scrape"), 1.0)
             yield source
             source.close()
+    elif request.param == "prometheus":
+        with serving(_prometheus()) as served:
+            prometheus = PrometheusSource("prometheus", served.url, http("prometheus"), 1.0)
+            yield prometheus
+            prometheus.close()
     elif request.param == "fake":
         fake = FakeMetrics(FakeClock())
         for metric, name, kind, labels in (
@@ -385,6 +407,9 @@ def asking(url: str, bounds: Bounds) -> Iterator[Asking]:
     scrape = ScrapeSource("s", (Page("a", url), Page("b", url)), http("s", bounds), 1.0)
     tempo = TempoSource("t", url, http("t", bounds), Lags(1.0, 1.0))
     jaeger = JaegerSource("j", url, http("j", bounds), Lags(1.0, 1.0))
+    prometheus = PrometheusSource("p", url, http("p", bounds), 1.0)
+    manager = AlertmanagerSource("m", url, http("m", bounds), 1.0)
+    grafana = GrafanaSource("g", url, http("g", bounds), 1.0)
     questions: Asking = [
         (remote, lambda: remote.traces(ask(OURS))),
         (remote, lambda: remote.logs(ask(OURS))),
@@ -394,6 +419,13 @@ def asking(url: str, bounds: Bounds) -> Iterator[Asking]:
         (tempo, lambda: tempo.search(ask(job_id="x"))),
         (jaeger, lambda: jaeger.traces(ask(OURS))),
         (jaeger, lambda: jaeger.search(ask(job_id="x"))),
+        (prometheus, lambda: prometheus.samples(frozenset({"x"}))),
+        (prometheus, prometheus.alerts),
+        (prometheus, prometheus.probe),
+        (manager, manager.alerts),
+        (manager, manager.probe),
+        (grafana, grafana.alerts),
+        (grafana, grafana.probe),
     ]
     yield questions
     for source, question in questions:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from validator.config_sources import (
+    AlertmanagerSettings,
     Connection,
     ControlSettings,
+    GrafanaSettings,
     JaegerSettings,
+    PrometheusSettings,
     RemoteCollectorSettings,
     ScrapeSettings,
     SourceSettings,
@@ -28,7 +31,7 @@ class Builder:
     clock: Clock
     folder: Path
 
-    def build(self, name: str, settings: SourceSettings) -> Source:
+    def build(self, name: str, settings: SourceSettings) -> Source:  # noqa: PLR0911 - each type one
         """Return the source that `settings` describe, unless it runs in this process."""
         match settings:
             case ScrapeSettings():
@@ -39,6 +42,12 @@ class Builder:
                 return self._tempo(name, settings)
             case JaegerSettings():
                 return self._jaeger(name, settings)
+            case PrometheusSettings():
+                return self._prometheus(name, settings)
+            case AlertmanagerSettings():
+                return self._alertmanager(name, settings)
+            case GrafanaSettings():
+                return self._grafana(name, settings)
         raise ConfigError(f"sources.{name}: no such type of source")
 
     # Each imports its module only where a configuration has such a source.
@@ -86,6 +95,25 @@ class Builder:
             return None
         http = self._http(f"{name} (control)", settings, timeout)
         return Control(settings.url.rstrip("/"), http, (signal,))
+
+    def _prometheus(self, name: str, settings: PrometheusSettings) -> Source:
+        from validator.sources.prometheus import Labels, PrometheusSource  # noqa: PLC0415
+
+        http = self._http(name, settings, settings.timeout)
+        labels = Labels(settings.service_label, settings.instance_label)
+        return PrometheusSource(name, settings.url, http, settings.lag_budget, labels)
+
+    def _alertmanager(self, name: str, settings: AlertmanagerSettings) -> Source:
+        from validator.sources.alertmanager import AlertmanagerSource  # noqa: PLC0415
+
+        http = self._http(name, settings, settings.timeout)
+        return AlertmanagerSource(name, settings.url, http, settings.lag_budget)
+
+    def _grafana(self, name: str, settings: GrafanaSettings) -> Source:
+        from validator.sources.grafana import GrafanaSource  # noqa: PLC0415
+
+        http = self._http(name, settings, settings.timeout)
+        return GrafanaSource(name, settings.url, http, settings.lag_budget)
 
     def _http(self, name: str, settings: Connection, timeout: float) -> Http:
         """Return a client with the connection's credentials and bounds."""

@@ -241,12 +241,12 @@ _SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 def wanted(sample: Sample, metrics: frozenset[str]) -> bool:
     """Whether a sample is of the families asked for, by their names with or without a suffix."""
-    asked = metrics | {_bare(metric) for metric in metrics}
+    asked = metrics | {bare(metric) for metric in metrics}
     family = sample.metric
-    return family == "target_info" or family in asked or _bare(family) in asked
+    return family == "target_info" or family in asked or bare(family) in asked
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
     """Return a name without the suffix of a sample."""
     for suffix in _SUFFIXES:
         if name.endswith(suffix):

@@ -1,0 +1,183 @@
+"""Prometheus's API where it does not go well: refusals, warnings, clocks, other forms."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.sources.conftest import http
+from tests.sources.prom_answers import answering, matrix, scraped, series
+from tests.sources.servers import Canned, always, serving
+from validator.clock import SystemClock
+from validator.errors import SourceError, SourceFailure
+from validator.ports import Answer
+from validator.sources.http import Bounds
+from validator.sources.promapi import moment
+from validator.sources.prometheus import PrometheusSource
+
+CLOCK = SystemClock()
+TARGET = {"job": "scraper", "instance": "a:1"}
+
+
+def source(url: str, lag_budget: float = 5.0) -> PrometheusSource:
+    """Return a source that asks once."""
+    return PrometheusSource("prom", url, http("prom", Bounds(timeout=5, attempts=1)), lag_budget)
+
+
+def error(status: int, kind: str, words: str) -> Canned:
+    """Return an error as Prometheus answers it."""
+    body = {"status": "error", "errorType": kind, "error": words}
+    return Canned(status, json.dumps(body).encode())
+
+
+def samples(query: bytes, *metrics: str, ahead: float | None = None) -> Answer:
+    """Return the answer that a source makes of one of a server."""
+    script = answering(query, {"jobs": "counter"}, ahead=ahead, now=CLOCK.now())
+    with serving(script) as served:
+        asked = source(served.url)
+        answer = asked.samples(frozenset(metrics or ("jobs",)))
+        asked.close()
+    return answer
+
+
+def healthy(now: float) -> tuple[dict[str, object], ...]:
+    """Return a target's series as they should be."""
+    return scraped(TARGET, now - 0.5, series("jobs_total", [(now - 0.5, 3)], **TARGET))
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(
+    ("canned", "failure", "words"),
+    [
+        (error(400, "bad_data", "parse error"), SourceFailure.REFUSED, "400 (bad_data): parse err"),
+        (error(503, "timeout", "query timed out"), SourceFailure.TOO_SLOW, "503 (timeout): query"),
+        (error(503, "canceled", "query was canceled"), SourceFailure.TOO_SLOW, "(canceled)"),
+        (error(503, "unavailable", "starting"), SourceFailure.SERVER_ERROR, "starting"),
+        (error(422, "execution", "many-to-many"), SourceFailure.SERVER_ERROR, "(execution): many"),
+        (
+            error(422, "execution", "query processing would load too many samples into memory"),
+            SourceFailure.TOO_LARGE,
+            "too many samples",
+        ),
+        (error(500, "internal", "boom"), SourceFailure.SERVER_ERROR, "500"),
+        (
+            Canned(401, b"no org id\n", "text/plain"),
+            SourceFailure.REFUSED,
+            "no org id: check `auth",
+        ),
+        (Canned(404, b"404 page not found", "text/plain"), SourceFailure.REFUSED, "its base path"),
+        (Canned(503, b"<html>", "text/html"), SourceFailure.SERVER_ERROR, "answered 503"),
+        (Canned(body=b"[]"), SourceFailure.NONSENSE, "has not the form"),
+        (Canned(body=b'{"status":"success"}'), SourceFailure.NONSENSE, "has not the form"),
+        (Canned(body=b'{"status":"odd"}'), SourceFailure.NONSENSE, "says 'odd'"),
+        (Canned(body=matrix({"metric": {}, "values": [[1]]})), SourceFailure.NONSENSE, "the form"),
+        (Canned(body=matrix({"values": []})), SourceFailure.NONSENSE, "has not the form"),
+        (Canned(body=b"[" * 100_000), SourceFailure.NONSENSE, "is no JSON"),
+        (Canned(body=b"\xff\xfe"), SourceFailure.NONSENSE, "is no JSON"),
+    ],
+)
+def test_errors_are_told_apart(canned: Canned, failure: SourceFailure, words: str) -> None:
+    """Each error says in which way the question failed, in the server's words."""
+    with serving(always(canned)) as served:
+        asked = source(f"{served.url}/prometheus")
+        with pytest.raises(SourceError) as caught:
+            asked.samples(frozenset({"jobs"}))
+        assert caught.value.failure is failure
+        assert words in str(caught.value)
+        with pytest.raises(SourceError) as caught:
+            asked.alerts()
+        assert caught.value.failure is failure
+        asked.close()
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(
+    ("envelope", "words"),
+    [
+        ({"warnings": ["store 10.0.0.7 is not reachable"]}, "store 10.0.0.7 is not reachable"),
+        ({"infos": ["a metric might not be a counter"]}, "a metric might not be a counter"),
+        ({"isPartial": True}, "it says that the answer is partial"),
+        ({"partialResponse": True}, "it says that the answer is partial"),
+    ],
+)
+def test_an_answer_that_says_it_is_partial_is_not_full(
+    envelope: dict[str, object], words: str
+) -> None:
+    """What there is is taken, and what the server says of it is told."""
+    answer = samples(matrix(*healthy(CLOCK.now()), **envelope))
+    assert [sample.value for sample in answer.samples] == [3.0]
+    assert (answer.full, answer.findings) == (False, (words,))
+
+
+@pytest.mark.req("V-13")
+def test_an_empty_tenant_is_never_a_full_answer() -> None:
+    """Where nothing is scraped at all, that a metric is missing says nothing."""
+    answer = samples(matrix())
+    assert (answer.full, answer.as_of) == (False, None)
+    assert "is it the right tenant, or data source?" in answer.findings[0]
+
+
+@pytest.mark.parametrize("ahead", [300.0, -300.0])
+def test_times_are_set_right_where_a_clock_is_off(ahead: float) -> None:
+    """A server whose clock is minutes off speaks of no later moment than it knows of."""
+    now = CLOCK.now()
+    answer = samples(matrix(*healthy(now + ahead)), ahead=ahead)
+    assert answer.as_of is not None
+    assert now - 2.6 < answer.as_of < now - 0.4
+    assert answer.samples[0].time == answer.as_of
+    assert any("off ours: times are set right" in finding for finding in answer.findings)
+    assert answer.full
+
+
+def test_a_clock_that_may_be_right_is_taken_for_right() -> None:
+    """Within the second that `Date` is good for nothing is changed."""
+    now = CLOCK.now()
+    answer = samples(matrix(*healthy(now)), ahead=0.0)
+    assert answer.samples[0].time == pytest.approx(now - 0.5, abs=1e-3)
+    assert answer.findings == ()
+
+
+def test_native_histograms_give_count_and_sum() -> None:
+    """A histogram without classic buckets counts as well."""
+    now = CLOCK.now() - 0.2
+    shown = {"count": "4", "sum": "1.5", "buckets": []}
+    native: dict[str, object] = {
+        "metric": {"__name__": "seconds", **TARGET},
+        "histograms": [[now, shown]],
+    }
+    answer = samples(matrix(*scraped(TARGET, now, native)), "seconds")
+    found = {(s.name, s.metric, s.value) for s in answer.samples}
+    assert found == {("seconds_count", "seconds", 4.0), ("seconds_sum", "seconds", 1.5)}
+
+
+def test_what_is_pushed_has_no_up_and_is_read_all_the_same() -> None:
+    """Series without a scrape speak of the last time that any of their instance came."""
+    now = CLOCK.now()
+    target = {"job": "scraper", "instance": "a"}
+    points = [(now - 21, 1.0), (now - 11, 2.0), (now - 1, 3.0)]
+    answer = samples(
+        matrix(
+            series("jobs_total", points, traffic="synthetic", **target),
+            series("jobs_total", points[:2], traffic="other", **target),
+        )
+    )
+    assert [(s.labels, s.value) for s in answer.samples] == [({"traffic": "synthetic"}, 3.0)]
+    assert (answer.full, answer.as_of) == (True, now - 1)
+    assert answer.again == pytest.approx(now + 9, abs=0.1)
+
+
+def test_samples_with_times_of_their_own_are_current() -> None:
+    """An exporter that gives its samples times is believed."""
+    now = CLOCK.now()
+    jobs = series("jobs_total", [(now - 100, 3)], **TARGET)
+    answer = samples(matrix(*scraped(TARGET, now - 0.5, jobs)))
+    assert [(s.value, s.time) for s in answer.samples] == [(3.0, now - 100)]
+
+
+def test_times_are_read_as_go_writes_them() -> None:
+    """Nine digits of a second, zones, and the time that Go has for none."""
+    assert moment("2026-11-21T14:07:48.632510205Z") == pytest.approx(1795270068.63251)
+    assert moment("2026-11-21T14:07:48+02:00") == 1795262868
+    assert moment("0001-01-01T00:00:00Z") is None
+    assert moment(None) is None
