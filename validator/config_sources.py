@@ -77,15 +77,14 @@ class Tls(Strict):
         return self
 
 
-class Connection(Strict):
-    """How to reach a server: its address, who we are, and what it may cost.
+class Access(Strict):
+    """How servers are asked: who we are, whom we trust, and what it may cost.
 
-    `url` may have a base path. `timeout` is for a whole question, its retries included;
-    `connect_timeout` for each connection. `proxy` None: that of the environment; `none`: none.
-    `max_answer` is for one answer, decompressed. `rate_limit` is in requests per second.
+    `timeout` is for a whole question, its retries included; `connect_timeout` for each
+    connection. `proxy` None: that of the environment; `none`: none. `max_answer` is for one
+    answer, decompressed. `rate_limit` is in requests per second to each server.
     """
 
-    url: Url
     auth: Auth | None = None
     headers: Headers = Field(default={})
     tenant: Text | None = None
@@ -95,6 +94,22 @@ class Connection(Strict):
     connect_timeout: Duration = 3.0
     max_answer: Annotated[ByteSize, Field(gt=0)] = ByteSize(256 * 1024 * 1024)
     rate_limit: Annotated[float, Field(gt=0)] = 20.0
+
+    @model_validator(mode="after")
+    def _one_authorization(self) -> Self:
+        """Refuse credentials that are declared twice: one of them would be dropped."""
+        names = {name.lower() for name in self.headers}
+        if self.auth is not None and "authorization" in names:
+            raise ValueError("auth and the header Authorization are the same; give one of the two")
+        if self.tenant is not None and "x-scope-orgid" in names:
+            raise ValueError("tenant and the header X-Scope-OrgID are the same; give one")
+        return self
+
+
+class Connection(Access):
+    """One server; `url` may have a base path."""
+
+    url: Url
 
 
 class ControlSettings(Connection):
@@ -171,12 +186,11 @@ Pages = Annotated[
 ]
 
 
-class ScrapeSettings(SourceSettings):
+class ScrapeSettings(SourceSettings, Access):
     """`/metrics` pages, by the service whose they are; several pages are its instances."""
 
     type: Literal["scrape"]
     pages: Annotated[Mapping[Text, Pages], Field(min_length=1)]
-    headers: Headers = Field(default={})
 
 
 Source = Annotated[

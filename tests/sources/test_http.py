@@ -31,7 +31,8 @@ class NotingClock(FakeClock):
 def client(bounds: Bounds) -> tuple[Http, NotingClock]:
     """Return a client and the clock that it waits on."""
     clock = NotingClock()
-    return Http("s", make_session({"X-Scope-OrgID": "t"}), clock, bounds), clock
+    session = make_session({"X-Scope-OrgID": "t"})
+    return Http("s", session, clock, bounds, chance=lambda: 0.0), clock
 
 
 def test_a_busy_server_is_asked_again() -> None:

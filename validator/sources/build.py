@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from validator.config_sources import (
+    Access,
     AlertmanagerSettings,
-    Connection,
     ControlSettings,
     GrafanaSettings,
     JaegerSettings,
@@ -55,9 +55,7 @@ class Builder:
     def _scrape(self, name: str, settings: ScrapeSettings) -> Source:
         from validator.sources.scrape import Page, ScrapeSource  # noqa: PLC0415
 
-        headers = {key: value.get_secret_value() for key, value in settings.headers.items()}
-        bounds = Bounds(timeout=settings.timeout)
-        http = Http(name, make_session(headers), self.clock, bounds)
+        http = self._http(name, settings, settings.timeout)
         pages = tuple(
             Page(service, url) for service, urls in settings.pages.items() for url in urls
         )
@@ -115,18 +113,17 @@ class Builder:
         http = self._http(name, settings, settings.timeout)
         return GrafanaSource(name, settings.url, http, settings.lag_budget)
 
-    def _http(self, name: str, settings: Connection, timeout: float) -> Http:
-        """Return a client with the connection's credentials and bounds."""
+    def _http(self, name: str, settings: Access, timeout: float) -> Http:
+        """Return a client with the credentials and bounds that are declared."""
         headers = {key: value.get_secret_value() for key, value in settings.headers.items()}
         if settings.tenant is not None:
             headers["X-Scope-OrgID"] = settings.tenant
         session = make_session(headers)
-        connect(
-            session,
-            auth=_credentials(settings),
-            tls=self._tls(name, settings),
-            proxy=settings.proxy,
-        )
+        tls = self._tls(name, settings)
+        try:
+            connect(session, auth=_credentials(settings), tls=tls, proxy=settings.proxy)
+        except ValueError as error:
+            raise ConfigError(f"sources.{name}: {error}") from error
         bounds = Bounds(
             timeout=timeout,
             size=int(settings.max_answer),
@@ -135,7 +132,7 @@ class Builder:
         )
         return Http(name, session, self.clock, bounds)
 
-    def _tls(self, name: str, settings: Connection) -> Tls:
+    def _tls(self, name: str, settings: Access) -> Tls:
         """Return the paths, which have to be those of readable files."""
         paths = {}
         for what in ("ca", "cert", "key"):
@@ -147,7 +144,7 @@ class Builder:
         return Tls(**paths)
 
 
-def _credentials(settings: Connection) -> str | tuple[str, str] | None:
+def _credentials(settings: Access) -> str | tuple[str, str] | None:
     """Return a bearer token, or a name and a password."""
     auth = settings.auth
     if auth is None:
