@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
@@ -117,19 +118,26 @@ def config_schema() -> dict[str, Any]:
 
 
 def _secrets(value: Any) -> Iterator[str]:
-    """Yield every secret, and the values of all headers that may carry credentials."""
+    """Yield every secret, the values of headers that may carry credentials, and URLs' passwords."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if isinstance(inner, SecretStr):
-                if str(name).lower() not in _HARMLESS_HEADERS:
-                    yield inner.get_secret_value()
-            else:
+            if not isinstance(inner, SecretStr) or str(name).lower() not in _HARMLESS_HEADERS:
                 yield from _secrets(inner)
     elif isinstance(value, SecretStr):
         yield value.get_secret_value()
+    elif isinstance(value, str):
+        yield _password(value)
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from _secrets(getattr(value, name))
     elif isinstance(value, tuple):
         for inner in value:
             yield from _secrets(inner)
+
+
+def _password(text: str) -> str:
+    """Return the password of an address, empty where there is none."""
+    try:
+        return (urlsplit(text).password or "") if "://" in text else ""
+    except ValueError:
+        return ""
