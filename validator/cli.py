@@ -22,6 +22,7 @@ _COMMANDS = {
     "collector": ("validator.commands.collector", "Run the built-in OTLP collector alone."),
     "init": ("validator.commands.init", "Write a configuration and a first suite of your own."),
     "explain": ("validator.commands.explain", "Explain a kind of check."),
+    "sources": ("validator.commands.sources", "Ask each source whether it can be relied on."),
     "config": ("validator.commands.config", "Look at the configuration."),
     "schema": ("validator.commands.schema", "Print a JSON Schema for editors and consumers."),
     "demo": ("validator.commands.demo", "Show it all on a pipeline of this machine."),

@@ -43,9 +43,12 @@ def serving(
     served = Served("", [])
 
     class Handler(BaseHTTPRequestHandler):
+        body = b""
+
         def _answer(self) -> None:
             served.requests.append(self.path)
-            served.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+            self.body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            served.bodies.append(self.body)
             canned = script(self)
             if canned is None:
                 return

@@ -8,9 +8,11 @@ import click
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["config", "suite", "report"]))
+@click.argument("what", type=click.Choice(["config", "suite", "report", "sources"]))
 def schema(what: str) -> None:
-    """Print the JSON Schema (draft 2020-12) of the configuration, a suite, or the JSON report.
+    """Print the JSON Schema (draft 2020-12) of the configuration, a suite, or a JSON report.
+
+    `report` is that of check, replay and demo; `sources` that of `sources --format json`.
 
     \b
     In an editor with the YAML language server:
@@ -25,6 +27,10 @@ def schema(what: str) -> None:
         from validator.loader import suite_schema  # noqa: PLC0415
 
         found = suite_schema(CHECKS)
+    elif what == "sources":
+        from validator.report.sources import sources_schema  # noqa: PLC0415
+
+        found = sources_schema()
     else:
         from validator.report.schema import report_schema  # noqa: PLC0415
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import urllib3
 from prometheus_client import Metric
@@ -16,9 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from validator.errors import SourceError, SourceFailure
 from validator.model import Exemplar, Phase, Sample
-from validator.ports import Answer
+from validator.ports import Answer, Probed
 from validator.sources.base import SourceBase
-from validator.sources.http import Call, Http
+from validator.sources.http import Call, Http, Reply
 from validator.sources.otlp_metrics import wanted
 
 _ACCEPT = {
@@ -28,6 +29,7 @@ _OPENMETRICS = "application/openmetrics-text"
 _TEXT = frozenset({_OPENMETRICS, "text/plain", ""})
 _TYPES = frozenset({"counter", "gauge", "histogram", "summary"})
 _AT_ONCE = 16
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +63,43 @@ class ScrapeSource(SourceBase):
         super().close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def probe(self) -> Probed:
+        """Ask for every page; an error if none can be read, a note for each of several.
+
+        Pages tell no version. The latency is the slowest page's, the clock that which is off most.
+        """
+        futures = [self._begun(self._fetched, page) for page in self._pages]
+        wait(futures, timeout=self._http.timeout)
+        replies: list[Reply] = []
+        failures: list[SourceError] = []
+        for page, future in zip(self._pages, futures, strict=True):
+            try:
+                replies.append(self._result(page, future))
+            except SourceError as exc:
+                failures.append(exc)
+        if not replies:
+            raise failures[0]
+        offsets = [reply.clock_offset for reply in replies if reply.clock_offset is not None]
+        return Probed(
+            version="",
+            latency=max(reply.took for reply in replies),
+            clock_offset=max(offsets, key=abs, default=None),
+            notes=tuple(f"a page could not be read: {f.failure}: {f.detail}" for f in failures),
+        )
+
     def samples(self, metrics: frozenset[str]) -> Answer:
         """Return the present samples of these families, and of `target_info`.
 
         A page that fails makes the answer partial; it is an error only when all of them do.
         """
-        futures = self._started(metrics)
+        futures = [self._begun(self._read, page, metrics) for page in self._pages]
         wait(futures, timeout=self._http.timeout)
         samples: list[Sample] = []
         failures: list[SourceError] = []
         for page, future in zip(self._pages, futures, strict=True):
             try:
-                samples.extend(self._result(page, future))
+                found = self._result(page, future)
+                samples += found
             except SourceError as exc:
                 failures.append(exc)
         if failures and len(failures) == len(self._pages):
@@ -80,14 +107,14 @@ class ScrapeSource(SourceBase):
         findings = tuple(f"a page could not be read: {f.failure}: {f.detail}" for f in failures)
         return Answer(samples=tuple(samples), full=not failures, findings=findings)
 
-    def _started(self, metrics: frozenset[str]) -> list[Future[list[Sample]]]:
-        """Begin to read every page."""
+    def _begun(self, work: Callable[..., _Result], *args: Any) -> Future[_Result]:
+        """Begin to read a page."""
         try:
-            return [self._pool.submit(self._read, page, metrics) for page in self._pages]
+            return self._pool.submit(work, *args)
         except RuntimeError as exc:
             raise self._http.error(SourceFailure.CONNECT, "the source is closed") from exc
 
-    def _result(self, page: Page, future: Future[list[Sample]]) -> list[Sample]:
+    def _result(self, page: Page, future: Future[_Result]) -> _Result:
         """Return what a page gave within the time-out."""
         if not future.done():
             future.cancel()
@@ -95,13 +122,19 @@ class ScrapeSource(SourceBase):
             raise self._http.error(SourceFailure.TOO_SLOW, detail)
         return future.result()
 
-    def _read(self, page: Page, metrics: frozenset[str]) -> list[Sample]:
-        """Fetch one page and return what is wanted of it."""
+    def _fetched(self, page: Page) -> Reply:
+        """Fetch one page, which has to be one of metrics."""
         reply = self._http.call(Call(page.url, headers=_ACCEPT))
-        where = f"{page.service} at {page.instance}"
         if reply.media not in _TEXT:
+            where = f"{page.service} at {page.instance}"
             detail = f"{where} answered {reply.media}, which is no page of metrics"
             raise self._http.error(SourceFailure.NONSENSE, detail)
+        return reply
+
+    def _read(self, page: Page, metrics: frozenset[str]) -> list[Sample]:
+        """Fetch one page and return what is wanted of it."""
+        reply = self._fetched(page)
+        where = f"{page.service} at {page.instance}"
         parse = parse_openmetrics if reply.media == _OPENMETRICS else parse_text
         try:
             families: list[Metric] = list(parse(reply.body.decode()))

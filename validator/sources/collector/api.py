@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from validator import __version__
 from validator.model import Signal
 from validator.ports import Question
 from validator.sources.collector import wire
@@ -125,6 +126,7 @@ class ReadApi:
         figures = self._store.figures()
         document = {
             "version": self._store.version,
+            "release": __version__,
             "job_id_keys": sorted(self._store.job_id_keys),
             "bytes": self._store.size,
             "traces": _row(figures[Signal.TRACES]),

@@ -11,7 +11,7 @@ import orjson
 
 from validator.errors import SourceError, SourceFailure
 from validator.model import Signal
-from validator.ports import Answer, Question
+from validator.ports import Answer, Probed, Question
 from validator.sources.base import SourceBase
 from validator.sources.collector import wire
 from validator.sources.control import plant
@@ -48,6 +48,10 @@ class RemoteCollectorSource(SourceBase):
     def on_change(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` after each change; return what ends that."""
         return self._waker.add(wake)
+
+    def probe(self) -> Probed:
+        """Ask for the collector's status."""
+        return probe_status(self._http, self._url)
 
     def traces(self, question: Question) -> Answer:
         """Return the spans of the job."""
@@ -93,6 +97,19 @@ class RemoteCollectorSource(SourceBase):
             raise self._http.error(
                 SourceFailure.NONSENSE, f"{detail}: is it a collector, and is a login before it?"
             )
+
+
+def probe_status(http: Http, url: str) -> Probed:
+    """Ask the collector at `url` for its status; raises `SourceError`."""
+    reply = http.call(Call(f"{url}/api/v1/status"))
+    try:
+        status = orjson.loads(reply.body)
+        int(status["version"])  # that of its memory: a collector has one
+        release = status.get("release", "")
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        detail = f"{shown(url)} answered no status: is it a collector, and is a login before it?"
+        raise http.error(SourceFailure.NONSENSE, detail) from exc
+    return Probed(str(release)[:100], reply.took, reply.clock_offset)
 
 
 class _Waker:

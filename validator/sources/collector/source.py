@@ -13,8 +13,9 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from validator.model import LogLine, Signal, Span
-from validator.ports import Answer, Question
+from validator.ports import Answer, Probed, Question
 from validator.sources.base import SourceBase
+from validator.sources.collector.client import probe_status
 from validator.sources.collector.items import Batch, Item
 from validator.sources.collector.server import Collector
 from validator.sources.collector.store import Found
@@ -58,6 +59,10 @@ class CollectorSource(SourceBase):
     def plant(self, trace_id: str) -> None:
         """Send a span and a log record of trace `trace_id` over OTLP/HTTP."""
         plant(self._http, self._collector.endpoint, trace_id)
+
+    def probe(self) -> Probed:
+        """Ask for the collector's status, over HTTP as its senders do."""
+        return probe_status(self._http, self._collector.endpoint)
 
     def on_change(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` after each change; return what ends that."""
