@@ -14,6 +14,7 @@ from checks._values import (
     Missing,
     Pattern,
     TypeName,
+    Untyped,
     Value,
     glob,
     is_empty,
@@ -68,10 +69,14 @@ class FieldRules(Params):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The fields of one span or line: `get` reads one by its key, `keys` are those it has."""
+    """The fields of one span or line: `get` reads one by its key, `keys` are those it has.
+
+    `spelled` returns the keys that a glob may mean where the backend has a spelling of its own.
+    """
 
     get: Callable[[str], Found]
     keys: Iterable[str]
+    spelled: Callable[[str], Iterable[str]] = lambda _pattern: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ def complaints(rules: FieldRules, piece: Piece) -> list[Complaint]:
 
 def _present(piece: Piece, pattern: str) -> list[str]:
     if "*" in pattern:
-        return sorted(key for key in piece.keys if glob(pattern, key))
+        meant = {key for key in piece.keys if glob(pattern, key)}
+        return sorted(meant.union(piece.spelled(pattern)))
     return [] if isinstance(piece.get(pattern), Missing) else [pattern]
 
 
@@ -112,11 +118,25 @@ def _of_key(rules: FieldRules, piece: Piece, key: str) -> Complaint | None:
         seen = f"has `{key}`, present but empty ({shown(value)})"
         return Complaint("empty", key, f"`{key}`{_ask(rules, key)}", seen)
     what = f"has `{key}` = {shown(value)} ({type_of(value)})"
-    if key in rules.types and type_of(value) != rules.types[key]:
+    if key in rules.types and not _is_of(value, rules.types[key]):
         return Complaint("type", key, f"`{key}` of type {rules.types[key]}", what)
     if not _fits(rules, key, value):
         return Complaint("value", key, f"`{key}`{_ask(rules, key)}", what)
     return None
+
+
+def _is_of(value: AttributeValue, kind: TypeName) -> bool:
+    return value.could_be(kind) if isinstance(value, Untyped) else type_of(value) == kind
+
+
+def untold(rules: FieldRules, piece: Piece) -> dict[str, str]:
+    """Return the keys of a piece whose type is asked for and cannot be known, with their text."""
+    values = {key: piece.get(key) for key in rules.types}
+    return {
+        key: value
+        for key, value in values.items()
+        if isinstance(value, Untyped) and not value.must_be(rules.types[key])
+    }
 
 
 def _fits(rules: FieldRules, key: str, value: AttributeValue) -> bool:

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from checks._params import Params
 from checks._select import Condition, condition_text, fits, own_or_resource
-from checks._values import MISSING, Found, Missing
-from validator.model import Evidence, LogLine
+from checks._values import MISSING, Found, Missing, Untyped, glob
+from validator.model import Evidence, LogLine, flat_key
 
 Severity = Literal["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
 
@@ -41,14 +41,38 @@ def level(severity: str) -> int:
 def line_field(line: LogLine, key: str) -> Found:
     """Return a field: the record's own (`trace_id`, `body` …) if it is set, else an attribute.
 
-    A key of a map within is reached by its dotted path; `resource.` leads to the resource.
+    A key of a map within is reached by its dotted path; `resource.` leads to the resource. What the
+    backend flattened is found under every key that it may have had.
     """
     if key in _OWN:
         own: str = getattr(line, key)
         if own:
             return own
     found = own_or_resource(line.attributes, line.resource, key)
+    if line.flattened:
+        found = _flattened(line, key, found)
     return MISSING if key in ("trace_id", "span_id") and found == "" else found
+
+
+def _flattened(line: LogLine, key: str, found: Found) -> Found:
+    """Return a field of a line whose backend has keys in a spelling of its own, values as text."""
+    bare = key.removeprefix("resource.")
+    if not isinstance(found, Missing):
+        return Untyped(found) if bare in line.flattened and isinstance(found, str) else found
+    flat = flat_key(bare)
+    places = [line.attributes, line.resource] if bare == key else [line.resource, line.attributes]
+    for place in places:
+        for one in line.flattened:
+            if one in place and flat_key(one) == flat:
+                value = place[one]
+                return Untyped(value) if isinstance(value, str) else value
+    return found
+
+
+def flattened_as(line: LogLine, pattern: str) -> list[str]:
+    """Return the flattened keys that a glob may mean."""
+    flat = flat_key(pattern)
+    return [key for key in line.flattened if key in line.attributes and glob(flat, flat_key(key))]
 
 
 def line_keys(line: LogLine) -> list[str]:

@@ -8,14 +8,23 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from checks._attempts import Attempts, attempts_of
-from checks._fields import Complaint, FieldRules, Piece, complaints
+from checks._fields import Complaint, FieldRules, Piece, complaints, untold
 from checks._judge_fields import Told, earlier_notes, on_any, on_every
-from checks._lines import LogSelector, line_field, line_keys, once, own_traces, trace_of
+from checks._lines import (
+    LogSelector,
+    flattened_as,
+    line_field,
+    line_keys,
+    once,
+    own_traces,
+    trace_of,
+)
 from checks._queries import logql
 from checks._unlogged import nothing_logged, too_few
+from checks._values import shown
 from checks._verdict import Examined, decide
-from checks._words import short
-from validator.model import CoverageState, Evidence, LogLine, Signal, Verdict
+from checks._words import listed, short
+from validator.model import CoverageState, Evidence, Finding, LogLine, Signal, Verdict
 
 KIND = "log_fields"
 
@@ -81,6 +90,7 @@ def evaluate(params: LogFieldsParams, evidence: Evidence) -> Verdict:
             summary=f"{fine} of {len(wrong)} matching lines are as asked",
             findings=tuple(findings),
             notes=notes,
+            doubts=_untold(params, wrong),
             exists=_exists(params, attempts, wrong),
         ),
     )
@@ -100,7 +110,7 @@ def _judged(params: LogFieldsParams, evidence: Evidence, lines: Iterable[LogLine
 
 
 def _complaints(params: LogFieldsParams, line: LogLine, own: frozenset[str]) -> list[Complaint]:
-    found = complaints(params, Piece(lambda key: line_field(line, key), line_keys(line)))
+    found = complaints(params, _piece(line))
     if not params.trace_is_job:
         return found
     trace = trace_of(line)
@@ -113,6 +123,41 @@ def _complaints(params: LogFieldsParams, line: LogLine, own: frozenset[str]) -> 
         seen = f"names trace {trace}, which is not of this job"
         return [*found, Complaint("foreign_trace", "trace_id", wanted, seen)]
     return found
+
+
+def _piece(line: LogLine) -> Piece:
+    return Piece(
+        get=lambda key: line_field(line, key),
+        keys=line_keys(line),
+        spelled=lambda pattern: flattened_as(line, pattern),
+    )
+
+
+def _untold(params: LogFieldsParams, wrong: Wrong) -> tuple[Finding, ...]:
+    """Describe types that nobody can tell any more: they are neither right nor wrong."""
+    if not params.types:
+        return ()
+    told = [(line, untold(params, _piece(line))) for line, said in wrong if not said]
+    if params.on == "any" and not all(values for _, values in told):
+        return ()
+    keys = list(dict.fromkeys(key for _, values in told for key in values))
+    if not keys:
+        return ()
+    line, values = next(pair for pair in told if pair[1])
+    return (
+        Finding(
+            code="type_unknown",
+            summary=f"of which type {listed(f'`{key}`' for key in keys)} was sent is not known",
+            expected=", ".join(f"`{key}` of type {params.types[key]}" for key in keys),
+            seen=tuple(
+                f"{_name(line)} has `{key}` = {shown(value)}, kept as text"
+                for key, value in values.items()
+            ),
+            likely=f"{line.source} keeps attributes as text; leave `types` out, or ask for the "
+            "text with `matches`",
+            query="",
+        ),
+    )
 
 
 def _signals(evidence: Evidence, wrong: Wrong) -> tuple[Signal, ...]:

@@ -63,3 +63,15 @@ def test_what_is_allowed_is_kept_by_name_or_pattern(allowed: str) -> None:
     (one,) = filtered(run(), (allowed,)).evidence.spans
     assert ("http.route" in one.attributes) is (allowed != "HTTP.ROUTE")
     assert "user.email" not in one.attributes
+
+
+def test_what_is_allowed_is_allowed_in_the_backends_spelling() -> None:
+    """Loki has `job.id` as `job_id`: it stays, what is not allowed goes, in either spelling."""
+    one = run()
+    (said,) = one.evidence.logs
+    spelled = {"job_id": JOB, "user_email": SECRET, "http_route": "/jobs"}
+    said = replace(said, attributes=spelled, resource={}, flattened=tuple(spelled))
+    one = replace(one, evidence=replace(one.evidence, logs=(said,)))
+    (kept,) = filtered(one, ["http.*"]).evidence.logs
+    assert dict(kept.attributes) == {"job_id": JOB, "http_route": "/jobs"}
+    assert kept.flattened == ("job_id", "http_route")

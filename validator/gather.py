@@ -297,7 +297,8 @@ class Gather:
         via = {ref.trace_id: ref.via for ref in reversed(job.traces)}.get(line.trace_id, "")
         if via not in ("job_id", "link"):
             return False
-        named = [line.attributes[key] for key in self.job_id_keys if key in line.attributes]
+        keys = map(line.key_for, self.job_id_keys)
+        named = [line.attributes[key] for key in keys if key]
         return bool(named) and job.id not in map(str, named)
 
     def reports(self) -> tuple[SourceReport, ...]:

@@ -9,6 +9,7 @@ Everything here goes to JSON and back without loss (`validator/evidence_io.py`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,6 +27,8 @@ AttributeValue = (
 """OTLP's `AnyValue`. An array is a tuple; a kvlist is a mapping; an unset value is None."""
 
 Attributes = Mapping[str, AttributeValue]
+
+_NO_WORD = re.compile(r"[^A-Za-z0-9*?]+")
 
 
 class Signal(StrEnum):
@@ -113,7 +116,9 @@ class LogLine:
 
     `time` in Unix nanoseconds; `trace_id` and `span_id` are the record's own fields, lower-case
     hex, empty when it has none. `sampled` is the trace flag of the record, None when unknown.
-    `attributes` holds structured fields, wherever the backend keeps them.
+    `attributes` holds structured fields, wherever the backend keeps them. `flattened` are keys of
+    `attributes` and `resource` that the backend (Loki) has in a spelling of its own, with `_` for
+    what is no letter or digit, and their values as text: what key and type were sent is not known.
     """
 
     time: int
@@ -128,6 +133,20 @@ class LogLine:
     resource: Attributes
     source: str
     seen: float
+    flattened: tuple[str, ...] = ()
+
+    def key_for(self, key: str) -> str:
+        """Return the key of an attribute that is `key` or may be it, empty if there is none."""
+        if key in self.attributes:
+            return key
+        flat = flat_key(key)
+        fitting = (one for one in self.flattened if flat_key(one) == flat)
+        return next((one for one in fitting if one in self.attributes), "")
+
+
+def flat_key(key: str) -> str:
+    """Return a key, or a glob for keys, in the one spelling that all of its spellings share."""
+    return _NO_WORD.sub("_", key)
 
 
 class Phase(StrEnum):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from validator.model import Attributes, Evidence, LogLine, Run, Span, Verdict
+from validator.model import Attributes, Evidence, LogLine, Run, Span, Verdict, flat_key
 
 ALWAYS = ("service.*", "telemetry.sdk.*", "messaging.message.id", "task.id")
 """What judging needs and what names programs, not people: OpenTelemetry's resource conventions."""
@@ -58,9 +58,18 @@ def _span(span: Span, patterns: Collection[str]) -> Span:
 
 
 def _line(line: LogLine, patterns: Collection[str]) -> LogLine:
-    return replace(
+    flat = [flat_key(pattern) for pattern in patterns]
+    spelled = [
+        key
+        for key in line.flattened
+        if any(fnmatchcase(flat_key(key), pattern) for pattern in flat)
+    ]
+    patterns = (*patterns, *spelled)
+    kept = replace(
         line,
         body="",
         attributes=_only(line.attributes, patterns),
         resource=_only(line.resource, patterns),
     )
+    left = {*kept.attributes, *kept.resource}
+    return replace(kept, flattened=tuple(key for key in line.flattened if key in left))

@@ -218,3 +218,91 @@ def test_fields_of_the_record_itself_and_of_the_resource_are_fields() -> None:
 def test_what_makes_no_sense_is_refused_at_load(params: dict[str, Any], words: str) -> None:
     """Nothing is half accepted."""
     assert words in refused("log_fields", params)
+
+
+# -- what a backend keeps in a spelling of its own ------------------------------------------------
+
+
+def flat(**fields: str) -> LogLine:
+    """Make a line whose attributes came from Loki: keys with `_`, values as text."""
+    return replace(failure(attributes=fields), flattened=tuple(fields))
+
+
+@pytest.mark.parametrize("key", ["job.id", "job_id", "job-id"])
+def test_a_flattened_key_is_every_key_that_it_may_have_been(key: str) -> None:
+    """Loki has `job.id` as `job_id`: it is found under both, required, compared, selected by."""
+    params = {"logs": {"where": {key: JOB}}, "require": [key], "equals": {key: JOB}}
+    assert passes(judge("log_fields", params, evidence([ROOT], [flat(job_id=JOB)])))
+    wrong = judge("log_fields", {**params, "logs": {}}, evidence([ROOT], [flat(job_id="x")]))
+    assert (wrong.status, only(wrong).code) == (Status.FAIL, "field_value")
+    missing = judge("log_fields", {"require": [key]}, evidence([ROOT], [flat(other=JOB)]))
+    assert (missing.status, only(missing).code) == (Status.FAIL, "field_missing")
+
+
+def test_a_key_that_was_not_flattened_has_one_spelling() -> None:
+    """A line as it was sent has its keys as they were sent."""
+    line = failure(attributes={"job_id": JOB})
+    assert not passes(judge("log_fields", {"require": ["job.id"]}, evidence([ROOT], [line])))
+    mixed = replace(failure(attributes={"job_id": JOB, "a_b": "1"}), flattened=("a_b",))
+    assert not passes(judge("log_fields", {"require": ["job.id"]}, evidence([ROOT], [mixed])))
+    assert passes(judge("log_fields", {"equals": {"job_id": JOB}}, evidence([ROOT], [mixed])))
+
+
+@pytest.mark.parametrize("pattern", ["user.email", "user.*", "*.email", "user_*", "user_email"])
+def test_what_must_not_be_there_is_found_in_either_spelling(pattern: str) -> None:
+    """A forbidden field is forbidden however the backend writes it."""
+    found = judge("log_fields", {"absent": [pattern]}, evidence([ROOT], [flat(user_email="x")]))
+    assert (found.status, only(found).code) == (Status.FAIL, "field_forbidden")
+    params = {"absent": [pattern]}
+    assert passes(judge("log_fields", params, evidence([ROOT], [flat(name="x")])))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "same"),
+    [
+        ("3", 3, True), ("3", "3", True), ("3", 3.0, True), ("3", 4, False), ("03", 3, False),
+        ("0.5", 0.5, True), ("true", True, True), ("true", False, False), ("True", True, False),
+        ('["a","b"]', ["a", "b"], True), ('["a","b"]', ["a"], False), ("[broken]", [1], False),
+        ("abc", "abc", True), ("1", True, False),
+    ],
+)  # fmt: skip
+def test_text_is_equal_to_what_has_that_text(text: str, wanted: Any, same: bool) -> None:
+    """Of a value that was kept as text alone only the text can be compared."""
+    lines = [flat(retries=text)]
+    assert passes(judge("log_fields", {"equals": {"retries": wanted}}, evidence([], lines))) == same
+    params = {"one_of": {"retries": [wanted, "never"]}}
+    assert passes(judge("log_fields", params, evidence([], lines))) == same
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "status", "code"),
+    [
+        ("three", "string", Status.PASS, "ok"),
+        ("3", "string", Status.INCONCLUSIVE, "type_unknown"),
+        ("3", "int", Status.INCONCLUSIVE, "type_unknown"),
+        ("true", "bool", Status.INCONCLUSIVE, "type_unknown"),
+        ("three", "int", Status.FAIL, "field_type"),
+        ("3", "bool", Status.FAIL, "field_type"),
+        ("3", "map", Status.FAIL, "field_type"),
+    ],
+)
+def test_a_type_that_the_backend_did_not_keep(
+    text: str, kind: str, status: Status, code: str
+) -> None:
+    """It is wrong where no value of it has that text, and else it is not known."""
+    params = {"types": {"retries": kind}}
+    verdict = judge("log_fields", params, evidence([ROOT], [flat(retries=text)]))
+    assert (verdict.status, verdict.code) == (status, code)
+    known = [flat(retries=text), failure(attributes={"retries": 3})]
+    params = {"types": {"retries": "int"}, "on": "any"}  # type: ignore[dict-item]
+    assert passes(judge("log_fields", params, evidence([ROOT], known)))
+
+
+def test_the_resource_may_lie_among_the_attributes() -> None:
+    """Loki has most of the resource in one place with the attributes."""
+    line = flat(service_version="1.2")
+    params: dict[str, Any] = {"equals": {"resource.service.version": "1.2"}}
+    assert passes(judge("log_fields", params, evidence([ROOT], [line])))
+    told_so = replace(failure(resource={"process.pid": "7"}), flattened=("process.pid",))
+    params = {"equals": {"process.pid": 7, "resource.process.pid": 7}}
+    assert passes(judge("log_fields", params, evidence([ROOT], [told_so])))

@@ -102,14 +102,16 @@ def test_how_a_trace_was_first_found_decides_nothing(first: str) -> None:
     assert {one.name for one in world.run().evidence.spans} == {"POST /jobs", "run", "work"}
 
 
-def test_lines_of_another_job_in_a_shared_trace_are_no_evidence() -> None:
-    """Logs are told apart by the job that they name, as spans are."""
+@pytest.mark.parametrize("key", ["job.id", "job_id"])
+def test_lines_of_another_job_in_a_shared_trace_are_no_evidence(key: str) -> None:
+    """Logs are told apart by the job that they name, in whichever spelling, as spans are."""
     rule = ("log_fields", {"logs": {"where": {"body": "failed"}}, "require": ["error_code"]})
     world = World(checks=[rule], trace_context="new")
     world.source.span(0.1, *in_trace(pipeline(), OTHER, "POST /jobs"))
     mine: dict[str, Any] = {"trace": OTHER, "job.id": JOB, "error_code": "x"}
-    theirs: dict[str, Any] = {"trace": OTHER, "job.id": "another"}
-    world.source.log(0.1, line("scraper", "failed", **mine), line("scraper", "failed", **theirs))
+    theirs: dict[str, Any] = {"trace": OTHER, key: "another"}
+    stranger = replace(line("scraper", "failed", **theirs), flattened=(key,))
+    world.source.log(0.1, line("scraper", "failed", **mine), stranger)
     run = world.run()
     assert verdict(run, "log_fields").status is Status.PASS
     assert len(run.evidence.logs) == 1
