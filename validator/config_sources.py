@@ -166,6 +166,14 @@ class GrafanaSettings(SourceSettings, Connection):
     type: Literal["grafana"]
 
 
+class LokiSettings(SourceSettings, Connection):
+    """Loki. `selector` has to match the streams of every service of the pipeline."""
+
+    type: Literal["loki"]
+    selector: Text = '{service_name=~".+"}'
+    control: ControlSettings | None = None
+
+
 def _pages(value: Any) -> Any:
     """Take one address for a list of one."""
     return [value] if isinstance(value, str) else value
@@ -201,7 +209,8 @@ Source = Annotated[
     | JaegerSettings
     | PrometheusSettings
     | AlertmanagerSettings
-    | GrafanaSettings,
+    | GrafanaSettings
+    | LokiSettings,
     Field(discriminator="type"),
 ]
 """Every type of source."""

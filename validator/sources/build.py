@@ -11,6 +11,7 @@ from validator.config_sources import (
     ControlSettings,
     GrafanaSettings,
     JaegerSettings,
+    LokiSettings,
     PrometheusSettings,
     RemoteCollectorSettings,
     ScrapeSettings,
@@ -48,6 +49,8 @@ class Builder:
                 return self._alertmanager(name, settings)
             case GrafanaSettings():
                 return self._grafana(name, settings)
+            case LokiSettings():
+                return self._loki(name, settings)
         raise ConfigError(f"sources.{name}: no such type of source")
 
     # Each imports its module only where a configuration has such a source.
@@ -84,6 +87,17 @@ class Builder:
         lags = Lags(settings.lag_budget, settings.search_lag_budget)
         control = self._control(name, settings.control, settings.timeout, Signal.TRACES)
         return JaegerSource(name, settings.url, http, lags, control)
+
+    def _loki(self, name: str, settings: LokiSettings) -> Source:
+        from validator.sources.loki import LokiSource, Streams  # noqa: PLC0415
+
+        control = self._control(name, settings.control, settings.timeout, Signal.LOGS)
+        return LokiSource(
+            name,
+            self._http(name, settings, settings.timeout),
+            settings.lag_budget,
+            Streams(settings.url, settings.selector, control),
+        )
 
     def _control(
         self, name: str, settings: ControlSettings | None, timeout: float, signal: Signal

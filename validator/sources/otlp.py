@@ -211,7 +211,7 @@ def log_of(record: LogRecord, origin: Origin, oddities: Oddities) -> LogLine:
         time=record.time_unix_nano or record.observed_time_unix_nano,
         service=origin.service,
         instance=origin.instance,
-        severity=record.severity_text or _severity(record.severity_number),
+        severity=record.severity_text or severity_name(record.severity_number),
         body=text_of(body),
         trace_id=trace_id,
         span_id=span_id,
@@ -237,7 +237,7 @@ def _log_oddities(record: LogRecord, origin: Origin) -> Iterator[str]:
         yield "have a span_id that is not 8 bytes other than zeros, which counts as none"
 
 
-def _severity(number: int) -> str:
+def severity_name(number: int) -> str:
     """Return the specification's short name of a severity number, such as `INFO` or `WARN2`."""
     if number not in SeverityNumber.values() or not number:
         return ""
