@@ -146,7 +146,8 @@ class LogLine:
 
 def flat_key(key: str) -> str:
     """Return a key, or a glob for keys, in the one spelling that all of its spellings share."""
-    return _NO_WORD.sub("_", key)
+    flat = _NO_WORD.sub("_", key)
+    return f"key_{flat}" if flat[:1].isdigit() else flat
 
 
 class Phase(StrEnum):

@@ -41,6 +41,7 @@ from validator.sources.collector.limits import Limits
 from validator.sources.grafana import GrafanaSource
 from validator.sources.http import Bounds
 from validator.sources.jaeger import JaegerSource
+from validator.sources.loki import LokiSource, Streams
 from validator.sources.prometheus import PrometheusSource
 from validator.sources.scrape import Page, ScrapeSource
 from validator.sources.tempo import TempoSource
@@ -410,6 +411,7 @@ def asking(url: str, bounds: Bounds) -> Iterator[Asking]:
     prometheus = PrometheusSource("p", url, http("p", bounds), 1.0)
     manager = AlertmanagerSource("m", url, http("m", bounds), 1.0)
     grafana = GrafanaSource("g", url, http("g", bounds), 1.0)
+    loki = LokiSource("l", http("l", bounds), 1.0, Streams(url))
     questions: Asking = [
         (remote, lambda: remote.traces(ask(OURS))),
         (remote, lambda: remote.logs(ask(OURS))),
@@ -426,6 +428,8 @@ def asking(url: str, bounds: Bounds) -> Iterator[Asking]:
         (manager, manager.probe),
         (grafana, grafana.alerts),
         (grafana, grafana.probe),
+        (loki, lambda: loki.logs(ask(OURS))),
+        (loki, loki.probe),
     ]
     yield questions
     for source, question in questions:
