@@ -24,6 +24,15 @@ demo: $(READY) ## a good run on a real pipeline, then every break of its instrum
 test: $(READY) system ## all tests
 	@scripts/test.sh
 
+stack: $(READY) ## the real backends on this machine, and a pipeline that exports to them
+	@$(BIN)/python -m stack up
+
+stack-down: $(READY) ## end the real backends
+	@$(BIN)/python -m stack down
+
+test-stack: $(READY) ## the same verdicts on the real backends as on the built-in collector
+	@$(BIN)/python -m pytest --quiet --timeout 900 -m stack tests/stack
+
 check: $(READY) ## ruff, mypy, import-linter: what a change is held to
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -51,4 +60,4 @@ test-container: $(READY) ## run the image beside a pipeline: read-only, without 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .reports
 
-.PHONY: help setup demo test check bench requirements system lock image test-container clean
+.PHONY: help setup demo test stack stack-down test-stack check bench requirements system lock image test-container clean
