@@ -8,7 +8,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.host.ports import Port, hold
+from pipeline.host.errors import HostError
+from pipeline.host.ports import LISTEN, LOOPBACK, Port, hold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +42,15 @@ class Layout:
     def make(cls, state: Path) -> Layout:
         """Hold a port for each process and make up the keys, unless the environment names them."""
         env = dict(os.environ)
+        listen = env.get("PIPELINE_LISTEN") or LOOPBACK
+        if listen not in LISTEN:
+            raise HostError(f"PIPELINE_LISTEN is {listen!r}: it is {' or '.join(LISTEN)}")
         ports = {
-            name: hold(name, env.get(f"PIPELINE_{variable(name)}_PORT"))
+            name: hold(
+                name,
+                env.get(f"PIPELINE_{variable(name)}_PORT"),
+                LOOPBACK if name in SERVERS else listen,
+            )
             for name in (*SERVERS, *ALL)
         }
         keys = {

@@ -127,7 +127,7 @@ def _serve_metrics(settings: Settings) -> None:
     def serve(**_: Any) -> None:
         start_http_server(
             int(settings.need("PIPELINE_METRICS_PORT")),
-            addr="127.0.0.1",
+            addr=settings.env.get("PIPELINE_LISTEN") or "127.0.0.1",
             registry=metrics.of_all_processes(),
         )
 

@@ -129,6 +129,7 @@ def test_detached_pipeline_is_up_then_down(state: Path) -> None:
         ("PIPELINE_HOPS", "both", ["ended with exit code 1", "PIPELINE_HOPS is 'both'"]),
         ("OTEL_TRACES_EXPORTER", "jaeger", ["ended with exit code 1", "OTEL_TRACES_EXPORTER"]),
         ("PIPELINE_SEARCH_PORT", "many", ["search cannot have the port many"]),
+        ("PIPELINE_LISTEN", "8.8.8.8", ["PIPELINE_LISTEN is '8.8.8.8'"]),
     ],
 )
 def test_what_fails_at_the_start_is_told(

@@ -1,0 +1,35 @@
+"""Where the processes of a pipeline listen."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from pipeline.host.layout import SERVERS, Layout
+from pipeline.host.ports import hold
+
+
+@pytest.mark.parametrize(("listen", "host"), [("", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")])  # noqa: S104
+def test_services_listen_where_they_are_told_and_servers_never_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listen: str, host: str
+) -> None:
+    """PostgreSQL and Redis trust whoever reaches them: they stay on the loopback interface."""
+    monkeypatch.setenv("PIPELINE_LISTEN", listen)
+    layout = Layout.make(tmp_path)
+    hosts = {name: port.held.getsockname()[0] for name, port in layout.ports.items()}
+    for port in layout.ports.values():
+        port.held.close()
+    assert {hosts.pop(name) for name in SERVERS} == {"127.0.0.1"}
+    assert set(hosts.values()) == {host}
+    assert {port.url.rpartition(":")[0] for port in layout.ports.values()} == {"http://127.0.0.1"}
+
+
+def test_a_listener_is_on_the_address_that_was_held() -> None:
+    """The socket handed to a service is bound to the same address as the one that held it."""
+    port = hold("it", None, "127.0.0.2")
+    with port.listener() as listener, port.held:
+        assert listener.getsockname() == ("127.0.0.2", port.number)
+        with socket.create_connection(("127.0.0.2", port.number), timeout=2):
+            pass
