@@ -23,11 +23,12 @@ from validator.config_sources import (
 from validator.config_targets import TargetSettings
 from validator.errors import SubmitError
 from validator.executor import ThreadExecutor
+from validator.habit import Habit
 from validator.judge import Judge
 from validator.lag import LagHistogram
 from validator.mark import new_mark
 from validator.model import Job, JobState, Run, TraceRef
-from validator.plan import Parts, Plan, Target
+from validator.plan import HabitKey, Parts, Plan, Target
 from validator.ports import Clock, Observer, Source
 from validator.submit.existing import ExistingJob
 from validator.submit.http import HttpSubmitter
@@ -74,6 +75,7 @@ class App:
     collectors: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     lags: Mapping[str, LagHistogram] = field(default_factory=dict)
+    habits: dict[HabitKey, Habit] = field(default_factory=dict)
     turns: Turns = field(init=False)
     _closing: list[Callable[[], None]] = field(default_factory=list)
     _executors: set[ThreadExecutor] = field(default_factory=set)
@@ -244,6 +246,7 @@ class App:
             metrics=wanted_metrics(suite),
             patience=PATIENCE,
             lags=self.lags,
+            habits=self.habits,
             existing=existing_job(suite, existing, mark.run_id) if existing else None,
         )
 

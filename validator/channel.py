@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from validator.coverage import Asked
 from validator.errors import SourceError
+from validator.habit import Habit
 from validator.lag import LagHistogram
 from validator.model import Signal
 from validator.ports import (
@@ -31,9 +32,10 @@ class Channel:
     while it waits to be woken. `full` is when the last whole answer was asked for, `as_of` the
     earlier moment that it speaks of and `again` when there is more to see, where the source says
     so. `asked_for` are the traces that the last question named.
-    `lags` outlives the run, `lag` is the longest of it; `looked` is when the last answer had been
-    asked for, and `looked_for` the traces that it spoke of. `known` are the keys of everything that
-    it has ever answered.
+    `lags` and `habit` outlive the run, `arrived` is when what is new of this one became readable,
+    `extra` counts the looks for stragglers, `lag` is the longest of this run; `looked` is when the
+    last answer had been asked for, and `looked_for` the traces that it spoke of. `known` are the
+    keys of everything that it has ever answered.
     """
 
     source: Source
@@ -56,6 +58,9 @@ class Channel:
     requests: int = 0
     answers: int = 0
     lags: LagHistogram = field(default_factory=LagHistogram)
+    habit: Habit = field(default_factory=Habit)
+    arrived: list[float] = field(default_factory=list)
+    extra: int = 0
     lag: float | None = None
     looked: float | None = None
     looked_for: frozenset[str] = frozenset()

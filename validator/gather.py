@@ -137,11 +137,13 @@ class Gather:
                 self.spans[key] = span
                 new = True
                 self._note_lag(channel, now, span)
+                self._note_arrival(channel, now, span.end)
         for line in answer.logs:
             given.add(key_of_line := _line_key(line))
             if key_of_line not in self.logs:
                 self.logs[key_of_line] = line
                 new = True
+                self._note_arrival(channel, now, line.time)
         for sample in answer.samples:
             given.add(key_of_sample := _sample_key(sample))
             other = self.after.get(key_of_sample)
@@ -184,6 +186,23 @@ class Gather:
             channel.findings[f"slower than its lag budget of {channel.source.lag_budget:g} s"] = (
                 None
             )
+
+    def _note_arrival(self, channel: Channel, now: float, happened: int) -> None:
+        """Note when a new piece, of what `happened` then, became readable.
+
+        After it happened and after the last look that did not find it, at the latest now. In the
+        middle: so the next run's look halves what is not known of it.
+        """
+        after = min(max(happened / _NANOSECONDS, channel.looked or 0.0), now)
+        channel.arrived.append((after + now) / 2)
+
+    def learn(self, job: Job) -> None:
+        """Let each source's habit learn when what the job left became readable."""
+        if job.submitted is None or job.ended is None or job.existing:
+            return
+        for channel in self.channels:
+            arrivals = [time - job.submitted for time in channel.arrived]
+            channel.habit.note(arrivals, job.ended - job.submitted)
 
     def _show(self, channel: Channel, answer: Answer) -> None:
         if answer.spans or answer.logs:
@@ -242,16 +261,28 @@ class Gather:
         )
         quiet = channel.signal not in OF_THE_JOB and job.ended is None
         waits = channel.pushing or quiet or not channel.wanted
-        looks = [job.ended + lag for lag in channel.lags.looks()] if job.ended else []
+        looks = _looks(channel, job)
         if channel.again is not None and channel.error is None:
             candidates = [] if waits else [self._scrape_due(channel, job, now)]
             times = []
-        elif channel.error is not None or not (waits or looks):
+        elif waits and channel.error is None:
+            candidates = []
+        elif channel.error is not None or not looks:
             candidates = [now + channel.step]
         else:
-            candidates = [] if waits else [time for time in looks if time > now][:1]
+            ahead = [time for time in looks if time > now + poll.LEAST / 5]
+            candidates = ahead[:1] or self._stragglers(channel, job, now)
         candidates += [*times[:1], *([woken] if woken is not None else [])]
         channel.next_at = min(candidates) if candidates else None
+
+    def _stragglers(self, channel: Channel, job: Job, now: float) -> list[float]:
+        """Return when to look for what is later than usual, once the usual looks are done."""
+        if job.ended is None:
+            return [now + channel.step]
+        if channel.habit.misses(len(channel.arrived)) and channel.extra < poll.STRAGGLERS:
+            channel.extra += 1
+            return [now + poll.STRAGGLER * channel.extra]
+        return []
 
     def _scrape_due(self, channel: Channel, job: Job, now: float) -> float:
         """Return when to look again at what is scraped at intervals.
@@ -336,6 +367,16 @@ def with_traces(job: Job, found: Iterable[TraceRef]) -> Job:
     first = (job.traces or more)[0].trace_id
     parent = job.sent_parent or (parent_id_for(first) if job.existing else "")
     return replace(job, traces=(*job.traces, *more), sent_parent=parent)
+
+
+def _looks(channel: Channel, job: Job) -> list[float]:
+    """Return when a look is worth while by what is known of the source, if anything is."""
+    if job.ended is not None:
+        after = channel.habit.after_end() or channel.lags.looks()
+        return [job.ended + seconds for seconds in after]
+    if job.submitted is not None:
+        return [job.submitted + seconds for seconds in channel.habit.running()]
+    return []
 
 
 def _ordered(samples: Iterable[Sample]) -> list[Sample]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from validator.executor import Executor
+from validator.habit import Habit
 from validator.judge import Judge
 from validator.lag import LagHistogram
-from validator.model import Job, JobState, TraceRef
+from validator.model import Job, JobState, Signal, TraceRef
 from validator.ports import Clock, Mark, Observer, Source, Submitter
 from validator.suite import Suite
+
+HabitKey = tuple[str, str, Signal]
+"""Whose habit it is: a suite's name, a source's name, and the signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,8 @@ class Plan:
     """One run to be made. `mark` is its own; `existing` is a job that is there already.
 
     `metrics` are the families to read; `lags` hold each source's measured lag, over runs, by its
-    name; `patience` is how many seconds beyond its lag budget a
-    source may take to answer or to show that it works.
+    name, `habits` what was learned of when to look, by suite, source and signal; `patience` is how
+    many seconds beyond its lag budget a source may take to answer or to show that it works.
     """
 
     suite: Suite
@@ -42,6 +46,7 @@ class Plan:
     patience: float
     existing: Job | None = None
     lags: Mapping[str, LagHistogram] = field(default_factory=dict)
+    habits: MutableMapping[HabitKey, Habit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,12 @@ import math
 LEAST = 0.05
 """Seconds between two questions to a source, whatever it says is worth asking."""
 
+STRAGGLER = 0.1
+"""Seconds after the last of the usual looks until the first one for what is later than usual."""
+
+STRAGGLERS = 4
+"""So many such looks, each that much further from the last: they cover one second."""
+
 _RUNNING_FIRST = 1.0
 _RUNNING_MOST = 10.0
 _ENDED_FIRST = 0.1

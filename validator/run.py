@@ -68,6 +68,8 @@ class SuiteRun:
         )
         for channel in self.gather.channels:
             channel.lags = plan.lags.get(channel.source.name, channel.lags)
+            key = (plan.suite.name, channel.source.name, channel.signal)
+            channel.habit = plan.habits.setdefault(key, channel.habit)
         self.judging = Judging(plan.judge, self.gather, self._tell)
 
     def make(self) -> Run:
@@ -79,6 +81,7 @@ class SuiteRun:
             self.interrupted = True
         finally:
             self._leave()
+        self.gather.learn(self.follower.job)
         return self._record()
 
     def look_again(self, before: Run, executor: Executor) -> Run | None:

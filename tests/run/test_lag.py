@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from tests.run.world import (
@@ -9,11 +11,14 @@ from tests.run.world import (
     verdict,
 )
 from tests.traces import EPOCH, pipeline
+from validator.habit import Habit
 from validator.lag import LagHistogram
 from validator.model import (
+    JobState,
     Signal,
     Status,
 )
+from validator.plan import HabitKey
 
 
 def slow_world(lag: float, lags: dict[str, LagHistogram]) -> World:
@@ -68,3 +73,31 @@ def test_patience_does_not_grow_without_bound() -> None:
     world = slow_world(60.0, lags)
     assert verdict(world.run()).status is Status.FAIL
     assert world.decided() < 1 + 3 * 2.0 + 0.5
+
+
+@pytest.mark.req("X-08")
+@pytest.mark.parametrize("seed", range(5))
+def test_verdicts_follow_the_evidence_with_few_requests(seed: int) -> None:
+    """After some runs of a suite a source is asked when there is something to see.
+
+    A job of 2.5 s whose last span comes 100 to 300 ms after its end: the verdict that waits for
+    the settle time is at most 100 ms late in 95 of 100 runs, at no more than ten requests each.
+    """
+    rng = random.Random(seed)
+    habits: dict[HabitKey, Habit] = {}
+    late, asked = [], []
+    for number in range(60):
+        world = World(habits=habits)
+        world.target.script = [(0.0, "x", JobState.RUNNING), (2.5, "done", JobState.PASSED)]
+        world.source.latency = 0.005
+        *some, last = pipeline()
+        for one in some:
+            world.source.span(rng.uniform(0.2, 2.4), one)
+        came = 2.5 + rng.uniform(0.1, 0.3)
+        world.source.span(came, last)
+        assert verdict(world.run()).status is Status.PASS
+        if number >= 20:
+            late.append(world.decided() - (came + world.settle))
+            asked.append(len(world.source.asked))
+    assert sorted(late)[int(len(late) * 0.95)] <= 0.11
+    assert max(asked) <= 14  # traces and logs together

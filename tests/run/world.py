@@ -8,11 +8,12 @@ from typing import Any
 
 from checks import CHECKS
 from tests.traces import EDGES, EPOCH, JOB, SERVICES, TRACE, pipeline, sid
+from validator.habit import Habit
 from validator.judge import Judge
 from validator.lag import LagHistogram
 from validator.mark import new_mark
 from validator.model import Job, JobState, Phase, Run, Sample, Span, Verdict
-from validator.plan import Parts, Plan, Target
+from validator.plan import HabitKey, Parts, Plan, Target
 from validator.ports import Source
 from validator.run import SuiteRun
 from validator.suite import CheckSpec, Suite
@@ -51,6 +52,7 @@ class World:
     metrics: frozenset[str] = frozenset()
     deadline: float = 30.0
     lags: dict[str, LagHistogram] = field(default_factory=dict)
+    habits: dict[HabitKey, Habit] = field(default_factory=dict)
     settle: float = 2.0
 
     def __post_init__(self) -> None:
@@ -85,6 +87,7 @@ class World:
             patience=5.0,
             existing=self.existing,
             lags=self.lags,
+            habits=self.habits,
         )
         return SuiteRun(plan, Parts(self.clock, self.executor, self.observer))
 
