@@ -19,7 +19,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTime
 
 from validator.errors import SourceFailure
 from validator.sources.connection import HandshakeTimeoutError, NameTimeoutError, StaleError
-from validator.sources.tls_words import distrust, refusal
+from validator.sources.tls_words import MAYBE, distrust, refusal
 
 _BUSY = frozenset({408, 429, 502, 503, 504})
 """Statuses with which servers say that they are busy, or gateways that nobody is behind them."""
@@ -204,7 +204,7 @@ def _proxy(error: BaseException, asked: Asked) -> Fault:
 def _bad_head(error: BaseException, asked: Asked) -> Fault:
     """Say that what answered is no server of HTTP, or has no end."""
     if isinstance(error, http.client.RemoteDisconnected):
-        detail = f"{asked.where} closed the connection without an answer"
+        detail = f"{asked.where} closed the connection without an answer{_maybe(asked)}"
         return Fault(SourceFailure.CONNECT, detail, again=True)
     if isinstance(error, http.client.IncompleteRead):
         return Fault(SourceFailure.PARTIAL, f"{asked.where} broke off in its answer", again=True)
@@ -218,10 +218,15 @@ def _unreachable(error: BaseException, asked: Asked) -> Fault:
     """Say in the system's words why there is no connection."""
     error = next((one for one in _causes(error) if isinstance(one, OSError)), error)
     words = getattr(error, "strerror", None)
-    if isinstance(error, ConnectionResetError):
-        words = "the connection was reset"
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        words = f"the connection was reset{_maybe(asked)}"
     whom = f"the proxy {asked.proxy}" if asked.proxy else asked.where
     return Fault(SourceFailure.CONNECT, f"{whom}: {words or type(error).__name__}", again=True)
+
+
+def _maybe(asked: Asked) -> str:
+    """Return what a lost connection may come from over TLS."""
+    return MAYBE if asked.where.startswith("https:") else ""
 
 
 _FINDERS = (

@@ -39,6 +39,11 @@ _ALERTS: Final[Mapping[str, str]] = {
 """By a part of OpenSSL's reason: what a server or we said no to (RFC 8446, 6.2)."""
 
 
+MAYBE: Final = ": it may want a client certificate (`tls.cert`), or another one"
+"""With TLS 1.3 a client certificate is asked for when the client holds the handshake for done; the
+refusal may then be lost with the connection."""
+
+
 def distrust(error: BaseException, where: str) -> str:
     """Say what is wrong with the certificate that `where` showed."""
     said = getattr(error, "verify_message", "") or "it cannot be verified"
@@ -52,5 +57,7 @@ def refusal(error: BaseException, where: str) -> tuple[str, bool]:
     for part, text in _ALERTS.items():
         if part in reason:
             return f"{where} {text}", True
-    words = reason.replace("_", " ").lower() or "the connection was closed"
-    return f"no TLS with {where}: {words}", bool(reason)
+    if not reason or "EOF" in reason:
+        return f"{where} closed the connection in the TLS handshake or right after it{MAYBE}", False
+    words = reason.replace("_", " ").lower()
+    return f"no TLS with {where}: {words}", True
