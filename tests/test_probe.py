@@ -191,6 +191,19 @@ def test_the_age_of_the_newest_sample() -> None:
     assert [problem.code for problem in look(Metrics(age=90)).problems] == ["slower than declared"]
 
 
+def test_no_age_is_measured_by_a_clock_that_is_off() -> None:
+    """A clock that is off is told once, and not again as slowness."""
+
+    class Off(Metrics):
+        def probe(self) -> Probed:
+            """Be five minutes ahead."""
+            return Probed("", 0.1, 300.0)
+
+    state = look(Off(age=290))
+    assert [problem.code for problem in state.problems] == ["clock off"]
+    assert (state.lag, state.lag_note) == ({}, "not measured: its clock is off")
+
+
 def test_an_empty_tenant_is_a_problem() -> None:
     """Metrics without anything are good answers that nothing can be judged by."""
     (problem,) = look(Metrics(age=None), tenant="x").problems

@@ -134,7 +134,7 @@ class Probe:
     def _clock_of(self, probed: Probed) -> None:
         """Compare the clocks, as far as the header's whole seconds and the way there allow."""
         offset = probed.clock_offset
-        if offset is None or abs(offset) <= CLOCK_BOUND + 0.5 + probed.latency / 2:
+        if offset is None or not self._is_off(probed):
             return
         way = "ahead of" if offset > 0 else "behind"
         self._problems.append(
@@ -145,6 +145,12 @@ class Probe:
                 " wrong, and what is fresh is taken for old",
             )
         )
+
+    @staticmethod
+    def _is_off(probed: Probed) -> bool:
+        """Whether the clocks differ by more than the bound, whatever the header leaves open."""
+        open_ = 0.5 + probed.latency / 2
+        return probed.clock_offset is not None and abs(probed.clock_offset) > CLOCK_BOUND + open_
 
     # -- how fresh it is --------------------------------------------------------------------
 
@@ -256,9 +262,9 @@ class Probe:
                 )
             )
             return "not measured: it holds nothing"
-        offset = (probed.clock_offset if probed else None) or 0.0
-        theirs = self.clock.now() + (offset if abs(offset) > 1.0 else 0.0)
-        lag = self._lag[Signal.METRICS.value] = max(0.0, theirs - newest)
+        if probed is not None and self._is_off(probed):
+            return "not measured: its clock is off"
+        lag = self._lag[Signal.METRICS.value] = max(0.0, self.clock.now() - newest)
         if lag > self.source.lag_budget:
             self._slower(lag)
         return ""
