@@ -113,7 +113,8 @@ def channels(
 
     Metrics are read only if any are named. A source that metrics can be pushed to (the built-in
     collector) counts as their source only where nothing is scraped: a pipeline whose pages are
-    read need not push them as well. An index is searched only where a check wants it searched.
+    read need not push them as well. An index is searched, and alerts are read, only where a check
+    wants them.
     """
     scraped = any(isinstance(one, MetricSource) and not _pushed_to(one) for one in sources)
     found = []
@@ -126,7 +127,7 @@ def channels(
             found.append(Channel(source, Signal.METRICS, _samples(source, metrics)))
         if isinstance(source, Searching) and Signal.SEARCH in wanted:
             found.append(Channel(source, Signal.SEARCH, source.search))
-        if isinstance(source, AlertSource):
+        if isinstance(source, AlertSource) and Signal.ALERTS in wanted:
             found.append(Channel(source, Signal.ALERTS, _alerts(source)))
     for channel in found:
         channel.wanted = channel.signal in wanted
