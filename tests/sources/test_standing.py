@@ -48,6 +48,12 @@ def test_the_oldest_scrape_is_what_an_answer_speaks_of() -> None:
     assert found.as_of(5.0) is None  # both are slower than what is waited for
 
 
+@pytest.mark.parametrize(("last", "again"), [(0.1, 0.5), (4.0, 4.0), (100.0, 15.0)])
+def test_an_unknown_interval_is_no_less_than_has_passed(last: float, again: float) -> None:
+    """A target that was scraped once is looked at again after as long, within bounds."""
+    assert stand(Memory(60), up("a", last, "1")).again(NOW) == pytest.approx(NOW + again)
+
+
 def test_other_jobs_do_not_matter() -> None:
     """Only the targets of the jobs that have the families count, where any has."""
     lines = (up("a", 2), up("slow", 200, job="other"), up("dead", 3, "000", job="other"))

@@ -10,6 +10,9 @@ from validator.sources.scrapes import Key, Scene, Target
 
 _MOST_TOLD = 5
 
+_LEAST, _MOST = 0.5, 15.0
+"""Seconds until a target is looked at again whose interval is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -38,12 +41,7 @@ class Standing:
 
     def again(self, now: float) -> float | None:
         """Return when each will have been scraped once more, and that can be read."""
-        due = [
-            max(target.last + interval + target.duration + 0.02, now + 0.1 * interval)
-            for target in (*self.live, *self.late, *self.down)
-            if (interval := target.interval) is not None
-        ]
-        return max(due, default=None)
+        return max((_due(t, now) for t in (*self.live, *self.late, *self.down)), default=None)
 
     def findings(self, now: float) -> list[str]:
         """Say what is wrong with targets."""
@@ -56,6 +54,17 @@ class Standing:
         ]  # fmt: skip
         more = len(told) - _MOST_TOLD
         return [*told[:_MOST_TOLD], *([f"… and {more} targets more"] if more > 0 else [])]
+
+
+def _due(target: Target, now: float) -> float:
+    """Return when the next scrape can be read.
+
+    Of a target that was scraped once the interval is not known, but it is no less than has passed.
+    """
+    interval = target.interval
+    if interval is None:
+        return now + min(max(now - target.last, _LEAST), _MOST)
+    return max(target.last + interval + target.duration + 0.02, now + 0.1 * interval)
 
 
 def down_since(target: Target, now: float) -> str:
