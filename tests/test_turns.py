@@ -313,3 +313,34 @@ def test_a_job_that_is_there_already_needs_no_turn(api: tuple[Api, str], tmp_pat
         for _ in range(2):
             made.check([suite("a")], Watching(), Existing("j", ""))
     assert target.asked("lease", "old", "jobs") == []
+
+
+def test_a_second_look_is_told_once_more_and_needs_no_lease(
+    api: tuple[Api, str], tmp_path: Path
+) -> None:
+    """The run is told of after its turn, and again after the look; the lease was given back."""
+    target, url = api
+    watching = Watching()
+    with app(tmp_path, url) as made:
+        (run,) = made.check([suite("a")], watching, second_look=0.05)
+    assert run.second_look is not None
+    assert watching.runs[-1] == run
+    assert [one.second_look is None for one in watching.runs] == [True, False]
+    assert target.asked("lease") == ["PUT lease", "DELETE lease"]
+
+
+def test_a_run_that_lost_its_lease_is_not_looked_at_again(
+    api: tuple[Api, str], tmp_path: Path
+) -> None:
+    """That would judge the samples that were dropped."""
+    target, url = api
+
+    def steal() -> None:
+        target.holder = "thief"
+
+    target.on["DELETE runs"] = steal
+    with app(tmp_path, url) as made:
+        (run,) = made.check([suite("a")], Watching(), second_look=0.05)
+    assert run.second_look is None
+    assert run.evidence.samples == ()
+    assert statuses(run)["labels"] == (Status.INCONCLUSIVE, "source_unreachable")
