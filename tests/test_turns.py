@@ -91,6 +91,10 @@ class Api:
             self.jobs += 1
         return (self.sweep_status if kind == "old" else 200), '{"id": "j"}'
 
+    def acts(self) -> list[str]:
+        """Return what was asked, less what is only read: a last look may come late."""
+        return [line for line in self.log if line != "GET metrics"]
+
     def asked(self, *wanted: str) -> list[str]:
         """Return the requests of these kinds, in order."""
         return [line for line in self.log if line.split()[1] in wanted]
@@ -134,9 +138,9 @@ def test_a_run_is_made_under_the_lease_from_baseline_to_clean_up(
     with app(tmp_path, url) as made:
         (run,) = made.check([suite("a")], Watching())
     assert statuses(run)["labels"] == (Status.PASS, "ok")
-    assert target.log[:2] == ["PUT lease", "DELETE old"]
+    assert target.acts()[:2] == ["PUT lease", "DELETE old"]
     assert target.asked("runs", "lease")[-2:] == ["DELETE runs", "DELETE lease"]
-    assert target.log[-1] == "DELETE lease"
+    assert target.acts()[-1] == "DELETE lease"
     assert target.asked("metrics", "jobs")[:2] == ["GET metrics", "POST jobs"]
     assert target.holder == ""
     assert run.findings == ()
@@ -241,7 +245,7 @@ def test_a_run_that_loses_its_lease_ends_early_and_is_cleaned_up(
     assert run.interrupted
     assert run.findings == ("thief has the lease of `api` in mid-run",)
     assert exit_code([run]) == 3
-    assert target.log[-1] == "DELETE runs"
+    assert target.acts()[-1] == "DELETE runs"
 
 
 def test_an_interrupt_ends_the_waiting(api: tuple[Api, str], tmp_path: Path) -> None:
@@ -277,7 +281,7 @@ def test_an_interrupt_in_mid_run_gives_the_lease_back(api: tuple[Api, str], tmp_
         over.set()
     assert run.interrupted
     assert target.asked("runs", "lease")[-2:] == ["DELETE runs", "DELETE lease"]
-    assert target.log[-1] == "DELETE lease"
+    assert target.acts()[-1] == "DELETE lease"
     assert target.holder == ""
 
 
