@@ -38,6 +38,12 @@ def no_family(case: MetricCase) -> Finding:
         if Signal.METRICS in source.signals
     ]
     seen = [f"no sample of `{case.metric}` after the job", *answers]
+    seen += [
+        finding
+        for source in case.evidence.sources
+        for finding in source.findings
+        if Signal.METRICS in source.signals and finding.startswith(f"{case.metric}: ")
+    ]
     if pages:
         seen.append(f"samples of {listed(f'{instance} ({name})' for name, instance in pages)}")
     seen += [f"nearest metric: `{near}`"] if near else []

@@ -66,6 +66,7 @@ class Channel:
     looked_for: frozenset[str] = frozenset()
     known: set[object] = field(default_factory=set)
     findings: dict[str, None] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
     heard: set[str] = field(default_factory=set)
 
     @property

@@ -56,7 +56,7 @@ class Gather:
     logs: dict[object, LogLine] = field(default_factory=dict)
     before: dict[object, Sample] = field(default_factory=dict)
     after: dict[object, Sample] = field(default_factory=dict)
-    alerts: dict[object, Alert] = field(default_factory=dict)
+    alerts: list[Alert] = field(default_factory=list)
     last_new: dict[Signal, float] = field(default_factory=dict)
 
     def question(self, job: Job, now: float) -> Question:
@@ -89,6 +89,7 @@ class Gather:
             channel.full, channel.as_of = asked, answer.as_of
         channel.again = answer.again
         channel.findings.update(dict.fromkeys(answer.findings))
+        channel.missing = answer.missing
         channel.heard.update(answer.heard)
         new = self._add(channel, answer, now)
         channel.looked, channel.looked_for = asked, channel.asked_for
@@ -158,10 +159,8 @@ class Gather:
                 )
             new = new or other is None or repr(other.value) != repr(sample.value)  # NaN is NaN
             self.after[key_of_sample] = sample
-        for alert in answer.alerts:
-            key_of_alert = (alert.source, alert.name, tuple(sorted(alert.labels.items())))
-            new = new or self.alerts.get(key_of_alert) != alert
-            self.alerts[key_of_alert] = alert
+        if channel.signal is Signal.ALERTS:
+            new = self._add_alerts(channel, answer)
         lost = len(channel.known - given) if had and answer.full else 0
         if lost and channel.signal in OF_THE_JOB:
             channel.findings[
@@ -170,6 +169,15 @@ class Gather:
             ] = None
         channel.known |= given
         return new
+
+    def _add_alerts(self, channel: Channel, answer: Answer) -> bool:
+        """Take what a source shows of alerts now in place of what it showed before."""
+        name = channel.source.name
+        before = [alert for alert in self.alerts if alert.source == name]
+        self.alerts = [*(one for one in self.alerts if one.source != name), *answer.alerts]
+        return [replace(one, seen=0.0) for one in before] != [
+            replace(one, seen=0.0) for one in answer.alerts
+        ]
 
     def _note_lag(self, channel: Channel, now: float, span: Span) -> None:
         """Measure how late a new span is, as far as it was looked for when it came.
@@ -315,7 +323,7 @@ class Gather:
             spans=tuple(sorted(spans, key=lambda s: (s.start, s.trace_id, s.span_id))),
             logs=tuple(sorted(logs, key=lambda line: (line.time, line.body))),
             samples=(*_ordered(self.before.values()), *_ordered(self.after.values())),
-            alerts=tuple(self.alerts.values()),
+            alerts=tuple(self.alerts),
             sources=self.reports(),
             coverage=coverage,
             job_id_keys=self.job_id_keys,
@@ -347,7 +355,7 @@ class Gather:
                 lag=channel.lag,
                 lag_budget=channel.source.lag_budget,
                 shown_by=channel.shown_by,
-                findings=tuple(channel.findings),
+                findings=(*channel.findings, *channel.missing),
                 heard=tuple(sorted(channel.heard)),
             )
             for channel in self.channels

@@ -66,9 +66,11 @@ class Answer:
     as far as the source can tell without looking far: it helps to say what went wrong. The spans'
     and lines' `seen` is the time of this answer.
 
-    `as_of` is the moment that the answer speaks of, in Unix seconds, where that is not when it was
-    asked for: the oldest of the last scrapes that it rests on. `again` is when asking again may
-    show something new (the next scrape), where the source knows.
+    `missing` says why something that was asked for is not there, each time anew: what an answer
+    says takes the place of what the one before it said. `as_of` is the moment that the answer
+    speaks of, in Unix seconds, where that is not when it was asked for: the oldest of the last
+    scrapes that it rests on. `again` is when asking again may show something new (the next
+    scrape), where the source knows.
     """
 
     spans: tuple[Span, ...] = ()
@@ -79,6 +81,7 @@ class Answer:
     full: bool = True
     control_seen: bool = False
     findings: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
     as_of: float | None = None
     again: float | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import pytest
 
 from tests.run.world import (
@@ -17,6 +19,7 @@ from validator.model import (
     Sample,
     Status,
 )
+from validator.ports import Answer
 from validator.testing import (
     FakeMetrics,
 )
@@ -136,3 +139,23 @@ def test_what_failed_to_grow_fails_only_after_a_scrape() -> None:
     run = world.run()
     assert verdict(run, "metric_labels").status is Status.FAIL
     assert world.decided("metric_labels") >= (run.evidence.job.ended or 0.0) - EPOCH + 20.0
+
+
+@dataclass
+class Telling(FakeMetrics):
+    """A source that says why there is nothing, as long as there is nothing."""
+
+    def samples(self, metrics: frozenset[str]) -> Answer:
+        """Return each series' latest value, and why there is none."""
+        answer = FakeMetrics.samples(self, metrics)
+        return replace(answer, missing=() if answer.samples else ("work: never seen",))
+
+
+@pytest.mark.parametrize(("at", "said"), [(0.9, ()), (1000.0, ("work: never seen",))])
+def test_why_something_is_missing_is_said_only_while_it_is(at: float, said: tuple[str]) -> None:
+    """Before a pipeline's first job its metrics are not there: no remark once they are."""
+    world = World(checks=[LABELS], metrics=frozenset({"embedding_request_duration_seconds"}))
+    world.sources = [Telling(world.clock).sample(at, *GROWN)]
+    world.source.span(0.1, *pipeline())
+    (report,) = (one for one in world.run().evidence.sources if one.name == "fake-metrics")
+    assert report.findings == said

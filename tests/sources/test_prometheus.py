@@ -188,7 +188,7 @@ def test_a_metric_that_never_was_says_so(world: World) -> None:
         )
     )
     answer = world.source().samples(frozenset({"jobs_dome", "pages_read"}))
-    found = dict(finding.split(": ", 1) for finding in answer.findings)
+    found = dict(finding.split(": ", 1) for finding in answer.missing)
     assert found["jobs_dome"].startswith("never seen: no series of this name in 30 days; nearest")
     assert "nearest: jobs_done" in found["jobs_dome"]
     assert "a page declares it, but has counted nothing" in found["pages_read"]
@@ -203,7 +203,7 @@ def test_a_metric_that_left_the_page_is_stale(world: World) -> None:
     asked(source, lambda answer: of(answer, "fleeting"), "fleeting")
     world.scraper.registry.unregister(gauge)
     answer = asked(source, lambda answer: not of(answer, "fleeting"), "fleeting")
-    (finding,) = answer.findings
+    (finding,) = answer.missing
     assert finding.startswith(f"fleeting: scraper at {world.scraper.instance} lost it ")
     assert finding.endswith("ago: stale")
     assert answer.full
@@ -237,7 +237,7 @@ def test_a_metric_whose_target_is_down_says_so(world: World) -> None:
     asked(source, lambda answer: of(answer, "lonely"), "lonely")
     with world.without(world.second):
         answer = asked(source, lambda answer: not of(answer, "lonely"), "lonely")
-    why = [finding for finding in answer.findings if finding.startswith("lonely: ")]
+    why = [finding for finding in answer.missing if finding.startswith("lonely: ")]
     assert f"embedding at {world.second.instance} is down" in why[0]
     assert not answer.full
     asked(source, lambda answer: answer.full, "lonely")

@@ -295,6 +295,7 @@ class PrometheusSource(SourceBase):
         again = standing.again(now)
         nothing = [] if reading.scene.targets else [NOTHING]
         findings = [*told.warnings, *nothing, *standing.findings(now)]
+        missing: list[str] = []
         if reading.ahead:
             findings.append(f"its clock is {reading.ahead:+.1f} s off ours: times are set right")
         with self._lock:
@@ -304,7 +305,7 @@ class PrometheusSource(SourceBase):
             absence = Absence(
                 metric, tuple(lines), reading.scene, standing, past, families.types, now
             )
-            findings += absence.findings()
+            missing += absence.findings()
         open_ = [
             target
             for target in standing.down
@@ -315,6 +316,7 @@ class PrometheusSource(SourceBase):
             samples=tuple(samples),
             full=not (told.warnings or nothing or open_ or lost or as_of is None),
             findings=tuple(findings),
+            missing=tuple(missing),
             as_of=None if as_of is None else as_of - reading.ahead,
             again=None if again is None else again - reading.ahead,
         )
