@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import orjson
 import pytest
+import requests
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tests.sources import encode
+from tests.sources.conftest import PROTOBUF as MESSAGE
 from tests.sources.conftest import ask, http
-from tests.sources.encode import Row
+from tests.sources.encode import SECOND, Row
 from tests.sources.recorded import RECORDINGS, recording
 from tests.sources.servers import Canned, Served, always, serving
 from tests.sources.trace_servers import LAGS, NO_ROUTE, message
 from validator.clock import SystemClock
 from validator.config_sources import ControlSettings, TempoSettings
 from validator.errors import SourceError, SourceFailure
-from validator.model import SpanKind, SpanStatus, TraceRef
+from validator.model import Signal, SpanKind, SpanStatus, TraceRef
 from validator.sources.build import Builder
+from validator.sources.control import Control
 from validator.sources.http import Bounds
 from validator.sources.tempo import TempoSource
 from validator.sources.tempo_answer import read
@@ -251,13 +257,15 @@ def test_a_partial_trace_is_told(media: str) -> None:
         (Canned(404, b"default backend - 404", "text/plain"), SourceFailure.REFUSED, "is it a Tem"),
         (Canned(404), SourceFailure.REFUSED, "is it a Tempo"),
         (NO_ROUTE, SourceFailure.REFUSED, "is it a Tempo"),
-        (Canned(204), SourceFailure.NONSENSE, "something without a type"),
+        (Canned(204), SourceFailure.NONSENSE, "answered 204"),
+        (Canned(body=b"{}", media=""), SourceFailure.NONSENSE, "something without a type"),
         (Canned(body=b"<html>Sign in", media="text/html"), SourceFailure.NONSENSE, "is a login"),
         (Canned(body=b"{}"), SourceFailure.NONSENSE, "JSON without 'trace'"),
         (Canned(body=b'{"trace":[]}'), SourceFailure.NONSENSE, "is no trace"),
         (Canned(body=b'{"trace":{"resourceSpans":[7]}}'), SourceFailure.NONSENSE, "AttributeError"),
         (Canned(body=b"[]"), SourceFailure.NONSENSE, "JSON without"),
         (Canned(body=b"{", media="application/json"), SourceFailure.NONSENSE, "cannot be read"),
+        (Canned(body=b"", media=PROTOBUF), SourceFailure.NONSENSE, "without a trace"),
         (Canned(body=b"\n\x09abc", media=PROTOBUF), SourceFailure.NONSENSE, "cannot be read"),
     ],
 )
@@ -362,3 +370,35 @@ def test_a_trace_of_200000_spans_is_read() -> None:
     assert len({span.span_id for span in answer.spans}) == 200_000
     assert answer.full
     assert took < 30
+
+
+# -- a running one --------------------------------------------------------------------------------
+
+URL, OTLP = os.environ.get("TEMPO_URL", ""), os.environ.get("TEMPO_OTLP_URL", "")
+
+
+@pytest.mark.req("V-12")
+@pytest.mark.skipif(not (URL and OTLP), reason="no Tempo: TEMPO_URL and TEMPO_OTLP_URL name none")
+def test_a_running_tempo_has_what_was_sent() -> None:
+    """Whole, by its id, at once; a link leads on, and a control record shows that it works."""
+    control, ours, far = (uuid.uuid4().hex for _ in range(3))
+    now, job = int(time.time() * SECOND), {"job.id": ours}
+    rows = (
+        Row(ours, span="00000000000000a1", attributes=job, start=now, end=now + 1),
+        Row(ours, span="00000000000000a2", parent="00000000000000a1", start=now, end=now + 1),
+        Row(far, links=((ours, "00000000000000a1"),), attributes=job, start=now, end=now + 1),
+    )
+    body = encode.traces(rows).SerializeToString()
+    requests.post(f"{OTLP}/v1/traces", data=body, headers=MESSAGE, timeout=10).raise_for_status()
+    way_in = Control(OTLP, http("control"), (Signal.TRACES,))
+    source = TempoSource("tempo", URL, http("tempo"), LAGS, way_in)
+    source.plant(control)
+    deadline = time.monotonic() + 30
+    while len(source.traces(ask(far, job_id=ours)).spans) < 3:
+        assert time.monotonic() < deadline
+    assert source.traces(ask(far, job_id=ours)).traces == (TraceRef(ours, "job_id"),)
+    nothing = source.traces(ask(uuid.uuid4().hex, control=control))
+    assert (nothing.spans, nothing.full, nothing.control_seen) == ((), True, True)
+    question = replace(ask(job_id=ours), since=now / SECOND - 60, until=time.time() + 1)
+    assert source.search(question).full
+    source.close()

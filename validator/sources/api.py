@@ -30,9 +30,14 @@ class Api:
         headers: Mapping[str, str] | None = None,
         *,
         until: float = math.inf,
+        also: frozenset[int] = frozenset(),
     ) -> Reply:
-        """Return a good answer, or one of 400, 401, 403, 404, 422; others raise `SourceError`."""
-        call = Call(self.url + path, params=params, headers=headers or {}, also=_ALSO, until=until)
+        """Return a good answer, or one of 400, 401, 403, 404, 422; others raise `SourceError`.
+
+        With 200 among `also` a web page is an answer too, for the caller to judge.
+        """
+        also |= _ALSO
+        call = Call(self.url + path, params=params, headers=headers or {}, also=also, until=until)
         return self.http.call(call)
 
     def expect_good(self, reply: Reply) -> Reply:

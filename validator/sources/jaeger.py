@@ -32,6 +32,8 @@ from validator.sources.trace_store import PROBE, Hits, TraceStore
 _V3, _V2 = "/api/v3/traces", "/api/traces"
 _RAW = (("rawTraces", "true"), ("raw_traces", "true"))
 """Ask v3 for spans as stored, by its name in Jaeger 2 and by an earlier one."""
+_A_PAGE = frozenset({200})
+"""To a path that it does not know Jaeger answers the page of its user interface."""
 _JSON = frozenset({"application/json", "text/plain", ""})
 """How Jaeger 1 and 2 declare their JSON."""
 _WARNINGS = ("@jaeger@warnings", "jaeger.internal.warnings")
@@ -83,7 +85,7 @@ class JaegerSource(TraceStore):
     def _get(self, trace_id: str, until: float) -> tuple[Reply, list[dict[str, Any]]]:
         """Ask for one trace; return the answer (404 if it is not there) and its JSON."""
         if self._v3:
-            reply = self._api.ask(f"{_V3}/{trace_id}", _RAW, until=until)
+            reply = self._api.ask(f"{_V3}/{trace_id}", _RAW, until=until, also=_A_PAGE)
             if reply.status not in {200, 404} or _is_jaegers(reply, "error"):
                 return reply, self._documents(reply, "error")
             if reply.status == 200 and reply.media != "text/html":

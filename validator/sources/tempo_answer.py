@@ -60,6 +60,8 @@ def read(body: bytes, media: str, source: str, seen: float, *, v2: bool) -> Deco
             answer = _Response.FromString(body)
         except DecodeError as exc:
             raise NotOtlpError(f"protobuf that cannot be read ({exc})") from exc
+        if not answer.HasField("trace"):  # of a missing trace v2 gives an empty one
+            raise NotOtlpError("protobuf without a trace")
         spans = spans_of(answer.trace.resource_spans, source, seen)
         return _told(spans, answer.status, answer.message)
     try:
