@@ -18,6 +18,7 @@ from checks import (
     metric_labels,
     span_attributes,
     span_outcome,
+    trace_search,
     version,
 )
 from checks._params import Params
@@ -28,6 +29,7 @@ from checks.log_fields import LogFieldsParams
 from checks.metric_labels import MetricLabelsParams
 from checks.span_attributes import SpanAttributesParams
 from checks.span_outcome import SpanOutcomeParams
+from checks.trace_search import TraceSearchParams
 from checks.version import VersionParams
 from validator.model import Evidence, Signal, Verdict
 
@@ -54,6 +56,9 @@ CHECKS: Mapping[str, CheckKind] = {
     "metric_labels": CheckKind(MetricLabelsParams, metric_labels.evaluate, (Signal.METRICS,)),
     "span_attributes": CheckKind(SpanAttributesParams, span_attributes.evaluate, (Signal.TRACES,)),
     "span_outcome": CheckKind(SpanOutcomeParams, span_outcome.evaluate, (Signal.TRACES,)),
+    "trace_search": CheckKind(
+        TraceSearchParams, trace_search.evaluate, (Signal.TRACES, Signal.SEARCH)
+    ),
     "version": CheckKind(VersionParams, version.evaluate, (Signal.TRACES,)),
 }
 """Every kind by its name in a suite. Literal: importing must have no side effects."""

@@ -39,6 +39,7 @@ from validator.model import (
     LogLine,
     Phase,
     Sample,
+    SearchHit,
     Signal,
     SourceReport,
     Span,
@@ -105,6 +106,7 @@ EVIDENCE = built(
     alerts=few(built(Alert)),
     sources=few(built(SourceReport)),
     coverage=st.dictionaries(st.sampled_from(Signal), built(Coverage), max_size=3),
+    hits=few(built(SearchHit)),
 )
 
 
@@ -271,6 +273,8 @@ def test_a_field_with_a_default_may_lack() -> None:
     """A file of before a field was added is read with the field's default."""
     data = altered(lambda d: d["run"]["evidence"]["job"].pop("sampling"))
     assert run_from_json(data).evidence.job.sampling == "all"
+    data = altered(lambda d: d["run"]["evidence"].pop("hits"))
+    assert run_from_json(data).evidence.hits == ()
 
 
 def test_runs_are_saved_and_loaded(tmp_path: Path) -> None:

@@ -241,6 +241,18 @@ class TraceRef:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A trace that a search for the job's id found.
+
+    `seen` is when the first answer had it, in Unix seconds: the index had it then at the latest.
+    """
+
+    trace_id: str
+    source: str
+    seen: float
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """The job under observation.
 
@@ -334,7 +346,8 @@ class Evidence:
     `spans` holds only what is evidence of this job (of a trace reached through a link, the
     linking span's descendants), each once. `coverage` has an entry for each signal. `now` is the
     time of judging in Unix seconds. `skew` is the tolerance in seconds for times of different
-    clocks. `job_id_keys` are the attribute keys under which telemetry names the job.
+    clocks. `job_id_keys` are the attribute keys under which telemetry names the job. `hits` are
+    the traces that a search found, if one was made: each at most once for each source.
     """
 
     job: Job
@@ -347,6 +360,7 @@ class Evidence:
     job_id_keys: tuple[str, ...]
     skew: float
     now: float
+    hits: tuple[SearchHit, ...] = ()
 
     def covered(self, signal: Signal) -> Coverage:
         """Return the signal's coverage; ABSENT if the evidence says nothing of it."""

@@ -23,6 +23,7 @@ from validator.model import (
     LogLine,
     Phase,
     Sample,
+    SearchHit,
     Signal,
     Span,
     SpanKind,
@@ -145,6 +146,11 @@ def sample(name: str, value: float, **fields: Any) -> Sample:
         seen=BEGIN - 1 if early else END + 1,
     )
     return replace(made, **fields)
+
+
+def hit(trace: str, after: float = 31.0, source: str = "tempo") -> SearchHit:
+    """Make a trace that a search found so many seconds after the job's end."""
+    return SearchHit(trace, source, END + after)
 
 
 def job(**fields: Any) -> Job:

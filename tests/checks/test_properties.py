@@ -14,7 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks import CHECKS
-from tests.checks.build import JOB, TRACE, attempt, coverage, evidence, job, log, sample, span
+from tests.checks.build import (
+    FAR,
+    JOB,
+    TRACE,
+    attempt,
+    coverage,
+    evidence,
+    hit,
+    job,
+    log,
+    sample,
+    span,
+)
 from tests.checks.build import existing_job as existing
 from tests.checks.judging import INCOMPLETE, judge, passes
 from validator.model import CoverageState, Evidence, JobState, Phase, Signal, SpanStatus
@@ -106,6 +118,14 @@ GOODS = {
     ),
     "version": Good(
         "version", {"services": ["orchestrator", "scraper"], "version": "1.2.3"}, FULL
+    ),
+    "trace_search": Good(
+        "trace_search",
+        {"within": "60s"},
+        evidence([ROOT, span("scraper", "far", trace=FAR)], hits=(hit(TRACE), hit(FAR))),
+    ),
+    "trace_search any": Good(
+        "trace_search", {"traces": "any"}, evidence([ROOT], hits=(hit(TRACE),)), early=True
     ),
     "expression": Good(
         "expression",
@@ -241,6 +261,10 @@ def without(good: Good) -> Taken:
         yield "all spans", replace(of, spans=())
     if Signal.LOGS in signals:
         yield "all logs", replace(of, logs=())
+    if Signal.SEARCH in signals:
+        for one in of.hits:
+            rest = tuple(other for other in of.hits if other is not one)
+            yield "a hit", replace(of, hits=rest)
     if Signal.METRICS in signals:
         yield "all samples", replace(of, samples=())
     for service in good.params.get("services", ()):
