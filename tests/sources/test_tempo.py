@@ -252,6 +252,11 @@ def test_a_partial_trace_is_told(media: str) -> None:
         (Canned(401, b"no org id\n", "text/plain"), SourceFailure.REFUSED, "declare which is"),
         (Canned(401, b"{}"), SourceFailure.REFUSED, "credentials"),
         (Canned(422, b"trace exceeds max size", "text/plain"), SourceFailure.TOO_LARGE, "max size"),
+        (
+            Canned(500, b"response larger than the max (39567111 vs 16777216)", "text/plain"),
+            SourceFailure.TOO_LARGE,
+            "grpc_server_max_send_msg_size",
+        ),
         (Canned(404, b"<html>", "text/html"), SourceFailure.REFUSED, "base path"),
         (Canned(404, b'{"message":"Not found"}'), SourceFailure.REFUSED, "base path"),
         (Canned(404, b"default backend - 404", "text/plain"), SourceFailure.REFUSED, "is it a Tem"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from validator.errors import SourceError
+from validator.errors import SourceError, SourceFailure
 from validator.ports import Probed, Question
 from validator.sources import tempo_answer
 from validator.sources.api import named
@@ -23,6 +23,8 @@ from validator.sources.otlp_spans import Decoded
 from validator.sources.probing import probed
 from validator.sources.trace_store import PROBE, Hits, TraceStore
 
+_TOO_LARGE = "response larger than the max"
+"""What Tempo says, with status 500, when its parts may not send each other so much: 16 MiB."""
 _NO_ROUTE = b"404 page not found"
 """What Go's router says of a path that it does not know."""
 _MOST_HITS = 100
@@ -85,7 +87,13 @@ class TempoSource(TraceStore):
 
     def _ask(self, path: str, until: float) -> Reply:
         """Ask for a trace; return a good answer or a 404."""
-        reply = self._api.ask(path, headers={"Accept": tempo_answer.PROTOBUF}, until=until)
+        try:
+            reply = self._api.ask(path, headers={"Accept": tempo_answer.PROTOBUF}, until=until)
+        except SourceError as error:
+            if _TOO_LARGE not in error.detail:
+                raise
+            detail = f"{error.detail}: raise `grpc_server_max_send_msg_size` of Tempo's `server`"
+            raise self._http.error(SourceFailure.TOO_LARGE, detail) from error
         if reply.status == 404:
             return reply
         self._api.expect_good(reply)
