@@ -52,6 +52,7 @@ class Channel:
     again: float | None = None
     error: SourceError | None = None
     partial: str = ""
+    lacked: str = ""
     shown_by: str = ""
     baseline: str = ""
     pushed_before: set[tuple[str, str]] | None = None
@@ -101,6 +102,7 @@ class Channel:
             error=str(self.error) if self.error else "",
             hopeless=self.error is not None and not self.error.retriable,
             partial=self.partial,
+            lacked=self.lacked,
             shown_by=self.shown_by,
             baseline=self.baseline,
             as_of=self.as_of,

@@ -27,7 +27,8 @@ class Asked:
     `full` is when the last answer that was whole had been asked for, `as_of` the moment that it
     speaks of: that of its question (None), or an earlier one (the last scrape). `error` is the
     last failure, empty if the last answer was good; `hopeless` says that asking again would not
-    help. `partial` says why an answer was not whole. `shown_by` is what showed that the source
+    help. `partial` says why an answer was not whole, `lacked` that the last one had less than an
+    earlier one: then what it has not need not be missing. `shown_by` is what showed that the source
     works. `baseline` says why what was read before the job cannot be trusted, empty if it can, or
     if nothing had to be read.
     """
@@ -41,6 +42,7 @@ class Asked:
     shown_by: str
     baseline: str
     as_of: float | None = None
+    lacked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def _cover_one(
         late = max(deadline, ended + moment.settle)
         limit = deadline if moment.missing else late + moment.patience / 2
         scraped = source.as_of is None or as_of >= ended + moment.settle
-        if fresh >= limit and scraped:
+        if fresh >= limit and scraped and not (moment.missing and source.lacked):
             waited = f"{fresh - ended:.1f} s after the job's end"
             return CoverageState.EXHAUSTED, f"{source.name} answered in full {waited}"
     if source.hopeless or moment.now >= patience_ends(source.lag_budget, moment, ended):
@@ -103,8 +105,8 @@ def _given_up(
 ) -> tuple[CoverageState, str]:
     if source.error:
         return CoverageState.UNREACHABLE, source.error
-    if source.partial:
-        return CoverageState.UNPROVEN, f"{source.name}: {source.partial}"
+    if source.partial or source.lacked:
+        return CoverageState.UNPROVEN, f"{source.name}: {source.partial or source.lacked}"
     if source.as_of is not None and source.as_of < ended + moment.settle:
         apart = f"{abs(source.as_of - ended):.1f} s {'before' if source.as_of < ended else 'after'}"
         reason = f"{source.name}: its last {signal} are from {apart} the job's end"

@@ -37,6 +37,11 @@ OF_THE_JOB = frozenset({Signal.TRACES, Signal.LOGS})
 
 _NANOSECONDS = 1e9
 
+_NOTHING_LEFT = (
+    "shows nothing of this run any more, which an earlier one had: is another tenant or data "
+    "source answering?"
+)
+
 _NEAR = 1.0
 """Seconds between two looks within which the second tells when something came."""
 
@@ -85,7 +90,9 @@ class Gather:
         channel.answers += 1
         channel.error = None
         channel.partial = "" if answer.full else "; ".join(answer.findings) or "partial answer"
-        if answer.full:
+        if channel.shown_by and channel.signal is not Signal.ALERTS and _shows_nothing(answer):
+            channel.partial = _NOTHING_LEFT
+        if not channel.partial:
             channel.full, channel.as_of = asked, answer.as_of
         channel.again = answer.again
         channel.findings.update(dict.fromkeys(answer.findings))
@@ -162,11 +169,13 @@ class Gather:
         if channel.signal is Signal.ALERTS:
             new = self._add_alerts(channel, answer)
         lost = len(channel.known - given) if had and answer.full else 0
+        channel.lacked = ""
         if lost and channel.signal in OF_THE_JOB:
-            channel.findings[
+            channel.lacked = (
                 f"an answer lacked {lost} {channel.signal} items that an earlier one had: "
                 "replicas disagree, or data was dropped"
-            ] = None
+            )
+            channel.findings[channel.lacked] = None
         channel.known |= given
         return new
 
@@ -385,6 +394,12 @@ def _looks(channel: Channel, job: Job) -> list[float]:
     if job.submitted is not None:
         return [job.submitted + seconds for seconds in channel.habit.running()]
     return []
+
+
+def _shows_nothing(answer: Answer) -> bool:
+    """Whether an answer is what any empty tenant would answer."""
+    found = (answer.spans, answer.logs, answer.samples, answer.traces)
+    return not any(found) and not answer.control_seen and answer.as_of is None
 
 
 def _ordered(samples: Iterable[Sample]) -> list[Sample]:

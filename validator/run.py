@@ -197,7 +197,8 @@ class SuiteRun:
                 self.gather.woken(name, self.follower.job, now)
             case ("plant", str(name)):
                 if done.error is not None:
-                    self.findings[f"{name}: no control record could be written"] = None
+                    why = f"no control record could be written ({done.error})"
+                    self.findings[f"{name}: {why}"] = None
             case ("baseline", int(index)):
                 self._take_baseline(index, done, now)
             case ("ask", int(index)):

@@ -189,6 +189,27 @@ def test_evidence_is_the_union_and_less_is_a_finding() -> None:
     assert any("replicas disagree" in one for src in run.evidence.sources for one in src.findings)
 
 
+def test_an_answer_that_has_less_is_no_proof_that_something_is_missing() -> None:
+    """The replica that lost one span may be the one that never had the other."""
+    world = World()
+    world.source.span(0.1, *but(pipeline(), "chunking")).forgets(1.5, sid("scrape_task"))
+    found = verdict(world.run())
+    assert (found.status, found.code) == (Status.INCONCLUSIVE, "source_unproven")
+    assert "an answer lacked 1 traces items that an earlier one had" in found.summary
+
+
+def test_who_shows_nothing_any_more_proves_nothing() -> None:
+    """An empty answer after one that was not may be that of another tenant."""
+    world = World()
+    spans = but(pipeline(), "chunking")
+    world.source.span(0.1, *spans).control = False
+    for one in spans:
+        world.source.forgets(1.5, one.span_id)
+    found = verdict(world.run())
+    assert (found.status, found.code) == (Status.INCONCLUSIVE, "source_unproven")
+    assert "shows nothing of this run any more, which an earlier one had" in found.summary
+
+
 def test_two_sources_of_one_signal_are_one_evidence() -> None:
     """Half of the spans in each of two backends: together they are whole."""
     world = World()

@@ -263,17 +263,15 @@ class TraceStore(SourceBase, ABC):
     def _control_seen(self, where: str, question: Question, reading: _Reading) -> bool:
         """Whether the control record is visible by id, or in the index (`where` is `search`).
 
-        It is asked for only where that may show something: one was planted, none was seen, and
-        nothing of the run's own is visible.
+        It is asked for only where that may show something: one was planted, and nothing of the
+        run's own is visible. That it was seen before says nothing of who answered this time.
         """
         key = (where, question.control)
         if self._control is None or not question.control:
             return False
-        with self._lock:
-            if key in self._seen:
-                return True
         if reading.spans or reading.refs:
-            return False
+            with self._lock:
+                return key in self._seen
         if where:
             seen = question.control in self._find_control(question, reading.until).trace_ids
         else:
