@@ -30,8 +30,13 @@ class Real:
     count: int = 0
 
     def broken(self, *switches: str) -> None:
-        """Have exactly these switches on."""
-        _pipeline("break" if switches else "mend", *switches, "--state-dir", f"{self.up.pipeline}")
+        """Have exactly these switches on, also where somebody has left others on."""
+        assert self.up.pipeline is not None
+        described = json.loads((Path(self.up.pipeline) / "pipeline.json").read_text())
+        if described["faults"] != sorted(switches):
+            word = "break" if switches else "mend"
+            done = _run("pipeline", word, *switches, "--state-dir", self.up.pipeline)
+            assert done.returncode == 0, done.stderr
 
     def check(self) -> Checked:
         """Run `check`, with its report and its evidence in files."""
@@ -65,7 +70,9 @@ def real(folder: Path) -> Iterator[Real]:
         found = state.read(FOLDER)
         assert found is not None
         assert found.pipeline is not None, "the stack is up without a pipeline: make stack-down"
-        yield Real(folder, found)
+        running = Real(folder, found)
+        yield running
+        running.broken()
     finally:
         if ours:
             _run("stack", "down", "--state-dir", str(FOLDER))
@@ -89,11 +96,6 @@ def embedded(folder: Path) -> Iterator[Stage]:
 
 def _is_up() -> bool:
     return _run("stack", "status", "--state-dir", str(FOLDER)).returncode == 0
-
-
-def _pipeline(*arguments: str) -> None:
-    done = _run("pipeline", *arguments)
-    assert done.returncode == 0, done.stderr
 
 
 def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
