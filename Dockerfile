@@ -53,14 +53,13 @@ LABEL org.opencontainers.image.title="obs-validator reference pipeline" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="docker.io/library/python:3.11-slim"
 COPY --from=pipeline-installed /opt/obs-validator /opt/obs-validator
-# Its state is for one start only; with a read-only root file system mount a tmpfs here.
-RUN install --directory --owner 65532 --group 65532 --mode 0700 /var/lib/pipeline
-WORKDIR /var/lib/pipeline
+# Its state, for one start only, is in /tmp: with a read-only root file system, --tmpfs /tmp.
+WORKDIR /tmp
 USER 65532:65532
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s \
-  CMD ["python", "-I", "-m", "pipeline", "status", "--state-dir", "/var/lib/pipeline/state"]
+  CMD ["python", "-I", "-m", "pipeline", "status", "--state-dir", "/tmp/pipeline"]
 ENTRYPOINT ["python", "-I", "-m", "pipeline"]
-CMD ["up", "--state-dir", "/var/lib/pipeline/state"]
+CMD ["up", "--state-dir", "/tmp/pipeline"]
 
 
 FROM base AS validator

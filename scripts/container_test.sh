@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests of tests/container/ and prints their figures.
 #   CONTAINERS   the engine: docker, podman, or a command that takes podman's words
-#   IMAGE        the image to test; without it, it is built as obs-validator:test
+#   IMAGE        the image to test, and PIPELINE_IMAGE that of the reference pipeline, if it is to
+#                be tested; without IMAGE both are built
 set -euo pipefail
 
 if [ -z "${CONTAINERS:-}" ]; then
@@ -16,6 +17,8 @@ fi
 export CONTAINERS
 if [ -z "${IMAGE:-}" ]; then
   export IMAGE=localhost/obs-validator:test
+  export PIPELINE_IMAGE=localhost/obs-validator-pipeline:test
   scripts/image.sh "$IMAGE"
+  scripts/image.sh "$PIPELINE_IMAGE" pipeline
 fi
 exec .venv/bin/python -m pytest --quiet -p no:xdist --timeout 300 tests/container
