@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.testing import poll_until
 
 STRICT = (
-    *("--network", "host", "--read-only", "--cap-drop", "ALL"),
+    *("--read-only", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--no-healthcheck"),
 )
 """How the image is meant to be run. What podman mounts writable by itself is left out too."""
@@ -88,6 +88,7 @@ class Engine:
     image: str
     folder: Path
     strict: tuple[str, ...] = field(default=STRICT)
+    network: str = "host"
 
     @classmethod
     def given(cls, folder: Path) -> Engine:
@@ -138,10 +139,15 @@ class Engine:
         volumes = [x for path, where in mounts.items() for x in ("--volume", f"{path}:{where}")]
         return ["--env-file", str(listed), *volumes]
 
+    def how(self) -> list[str]:
+        """Return the options of `run` that are the same for every container."""
+        return [*self.strict, "--network", self.network]
+
     def to_end(self, *arguments: str, options: Sequence[str] = (), seconds: float = 90) -> Ended:
         """Run the image to its end."""
         began = time.monotonic()
-        done = self.run(["run", "--rm", *self.strict, *options, self.image, *arguments], seconds)
+        words = [*self.how(), *options, self.image, *arguments]
+        done = self.run(["run", "--rm", *words], seconds)
         return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
     @contextmanager
@@ -149,7 +155,7 @@ class Engine:
         """Have a container of the image running; it is removed if it outlives the block."""
         name = f"obs-validator-test-{secrets.token_hex(4)}"
         out, err = self.folder / f"{name}.out", self.folder / f"{name}.err"
-        words = ["run", "--rm", "--name", name, *self.strict, *options, self.image, *arguments]
+        words = ["run", "--rm", "--name", name, *self.how(), *options, self.image, *arguments]
         with out.open("w") as out_file, err.open("w") as err_file:
             process = subprocess.Popen(
                 [*self.words, *words], stdout=out_file, stderr=err_file, text=True

@@ -14,9 +14,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+_SHIPPED = "/usr/share/obs-validator/suites/obs-validator.yaml"
+
+
+def _pipeline(engine: Engine) -> Engine:
+    """Return what runs the pipeline's image, in a network of its own that leads nowhere."""
+    return replace(engine, image=os.environ["PIPELINE_IMAGE"], network="none")
+
+
 def test_the_pipeline_comes_up_and_ends_in_order(engine: Engine, tell: Told) -> None:
     """Read-only but for /tmp, without rights, as nobody: all healthy, and SIGTERM ends it."""
-    pipeline = replace(engine, image=os.environ["PIPELINE_IMAGE"])
+    pipeline = _pipeline(engine)
     with pipeline.running(options=["--tmpfs", "/tmp"]) as running:  # noqa: S108 - of the container
         running.wait_for("pipeline is up", 90)
         well, why = running.healthy()
@@ -28,3 +36,18 @@ def test_the_pipeline_comes_up_and_ends_in_order(engine: Engine, tell: Told) -> 
     )
     assert end.code == 0
     assert end.seconds < 10
+
+
+def test_the_validator_beside_it_passes(engine: Engine, tell: Told) -> None:
+    """In the pipeline's network, by the suites that the image carries; nothing is mounted."""
+    sends = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    options = [*engine.options({}, sends), "--tmpfs", "/tmp"]  # noqa: S108 - of the container
+    with _pipeline(engine).running(options=options) as running:
+        running.wait_for("pipeline is up", 90)
+        said = engine.call("exec", running.name, "cat", "/tmp/pipeline/pipeline.env")  # noqa: S108
+        variables = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+        beside = replace(engine, network=f"container:{running.name}")
+        end = beside.to_end("check", "-c", _SHIPPED, options=engine.options({}, variables))
+    assert end.code == 0, end.out + end.err
+    assert "8 passed in 2 runs" in end.out
+    tell(f"`check` in the pipeline's network took {end.seconds:.1f} s")
