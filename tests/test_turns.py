@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -283,6 +284,35 @@ def test_an_interrupt_in_mid_run_gives_the_lease_back(api: tuple[Api, str], tmp_
     assert target.asked("runs", "lease")[-2:] == ["DELETE runs", "DELETE lease"]
     assert target.acts()[-1] == "DELETE lease"
     assert target.holder == ""
+
+
+def test_an_interrupt_does_not_wait_for_a_target_that_hangs(
+    api: tuple[Api, str], tmp_path: Path
+) -> None:
+    """Neither for cleaning up nor for the lease: together within the 10 s that Docker waits."""
+    target, url = api
+    over = threading.Event()
+
+    def press() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        hang()
+
+    def hang() -> None:
+        over.wait(30)
+
+    target.on["POST jobs"] = press
+    for hanging in ("DELETE runs", "DELETE lease"):
+        target.on[hanging] = hang
+    try:
+        with app(tmp_path, url) as made:
+            began = time.monotonic()
+            (run,) = made.check([suite("a")], Watching())
+    finally:
+        over.set()
+    assert time.monotonic() - began < 9
+    assert run.interrupted
+    assert any("cleaning up failed" in finding for finding in run.findings)
+    assert any("the lease could not be given back" in finding for finding in run.findings)
 
 
 def test_no_more_jobs_are_sent_than_the_rate_allows(api: tuple[Api, str], tmp_path: Path) -> None:

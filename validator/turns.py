@@ -6,6 +6,7 @@ run is made under the target's lease, from what is read before the job to the cl
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,10 @@ from validator.submit.lease import Lease, NotOurTurnError, StoppedError, Waiting
 from validator.submit.rate import RateLimit
 from validator.submit.sender import Means
 from validator.submit.sweep import sweep
+
+_HURRY = 1.5
+"""Seconds for giving a lease back after an interrupt; it runs out by itself. With the 5 s for
+cleaning up before it that ends within the 10 s that Docker waits after its SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,13 @@ class _Before:
             self.await_rate(waiting, take=True)
             return self._swept_run(plan, parts)
         tenure = self.lease.take(plan.mark, lost, waiting)
-        remark = ""
+        remark, within = "", _HURRY
         try:
             self.await_rate(waiting, take=True)
             turn = self._swept_run(plan, parts)
+            within = _HURRY if turn.run.interrupted else math.inf
         finally:
-            remark = self.lease.leave(tenure, lost)
+            remark = self.lease.leave(tenure, lost, within)
         if remark:
             turn = turn.remarked(remark)
         if tenure.lost:  # a second look would take its samples for this run's again

@@ -6,8 +6,10 @@ time after the last request that was granted was *sent*: the store begins to cou
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from validator.config_targets import LeaseSettings, Request, TargetSettings
@@ -93,9 +95,10 @@ class Lease:
             tenure.users.append(lost)
             return tenure
 
-    def leave(self, tenure: Tenure, lost: Callable[[], None]) -> str:
+    def leave(self, tenure: Tenure, lost: Callable[[], None], within: float = math.inf) -> str:
         """Give the lease back when nobody of this process needs it; return what went wrong.
 
+        That takes at most `within` seconds, and no longer than the request's `timeout`.
         Afterwards `tenure.lost` says whether it was held all the time: that is asked once more.
         """
         if tenure.lost:
@@ -107,7 +110,7 @@ class Lease:
                 return ""
             tenure.over.set()
             self._tenure = None
-            return self._release(tenure)
+            return self._release(tenure, within)
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -170,12 +173,14 @@ class Lease:
             else:
                 tenure.until, tenure.trouble = asked + self._settings.ttl, ""
 
-    def _release(self, tenure: Tenure) -> str:
-        with self._asking:
+    def _release(self, tenure: Tenure, within: float) -> str:
+        request = self._settings.release
+        request = request.model_copy(update={"timeout": min(request.timeout, within)})
+        with _held(self._asking, within):
             if self._clock.monotonic() > tenure.until:
                 tenure.lost = self._ran_out(tenure)
             try:
-                reply = self._ask("release", self._settings.release, tenure.mark)
+                reply = self._ask("release", request, tenure.mark)
             except SubmitError as error:
                 left = f"it runs out by itself within {self._settings.ttl:g} s"
                 return f"the lease could not be given back ({left}): {error}"
@@ -210,3 +215,14 @@ class Lease:
     def _ran_out(self, tenure: Tenure) -> str:
         why = f": {tenure.trouble}" if tenure.trouble else ""
         return f"the lease of `{self._name}` ran out in mid-run{why}"
+
+
+@contextlib.contextmanager
+def _held(lock: threading.Lock, within: float) -> Iterator[None]:
+    """Have the lock, or go on without it after `within` seconds: a renewal hangs."""
+    has = lock.acquire(timeout=min(within, threading.TIMEOUT_MAX))
+    try:
+        yield
+    finally:
+        if has:
+            lock.release()
