@@ -53,13 +53,15 @@ LABEL org.opencontainers.image.title="obs-validator reference pipeline" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="docker.io/library/python:3.11-slim"
 COPY --from=pipeline-installed /opt/obs-validator /opt/obs-validator
-# Its state, for one start only, is in /tmp: with a read-only root file system, --tmpfs /tmp.
-WORKDIR /tmp
+# Its state is for one start only: with a read-only root file system mount a tmpfs here. It is open
+# to all, as /tmp is, because podman gives the tmpfs this mode and root as its owner.
+RUN install --directory --mode 1777 /var/lib/pipeline
+WORKDIR /var/lib/pipeline
 USER 65532:65532
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s \
-  CMD ["python", "-I", "-m", "pipeline", "status", "--state-dir", "/tmp/pipeline"]
+  CMD ["python", "-I", "-m", "pipeline", "status", "--state-dir", "/var/lib/pipeline/state"]
 ENTRYPOINT ["python", "-I", "-m", "pipeline"]
-CMD ["up", "--state-dir", "/tmp/pipeline"]
+CMD ["up", "--state-dir", "/var/lib/pipeline/state"]
 
 
 FROM base AS validator

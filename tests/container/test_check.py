@@ -39,9 +39,9 @@ def test_a_good_pipeline_passes(
     """Read-only, without capabilities, as nobody; the reports are in the mounted folder."""
     options = [*_options(engine, stage, reports), *more]
     outputs = [x for one in ("md", "json", "xml", "html") for x in ("-o", f"/reports/r.{one}")]
-    end = engine.to_end("check", "pipeline", "pipeline-failure", *outputs, options=options)
+    end = engine.to_end("check", "pipeline", *outputs, options=options)
     assert end.code == 0, end.out + end.err
-    tell(f"`check` of both suites took {end.seconds:.1f} s")
+    tell(f"`check` of one suite took {end.seconds:.1f} s")
     runs = json.loads((reports / "r.json").read_text())["runs"]
     verdicts = {
         (run["suite"], one["name"]): one["status"] for run in runs for one in run["verdicts"]

@@ -23,9 +23,9 @@ def _pipeline(engine: Engine) -> Engine:
 
 
 def test_the_pipeline_comes_up_and_ends_in_order(engine: Engine, tell: Told) -> None:
-    """Read-only but for /tmp, without rights, as nobody: all healthy, and SIGTERM ends it."""
+    """Read-only but for its state, without rights, as nobody: all healthy, and SIGTERM ends it."""
     pipeline = _pipeline(engine)
-    with pipeline.running(options=["--tmpfs", "/tmp"]) as running:  # noqa: S108 - of the container
+    with pipeline.running(options=["--tmpfs", "/var/lib/pipeline"]) as running:
         running.wait_for("pipeline is up", 90)
         well, why = running.healthy()
         assert well, why
@@ -41,13 +41,15 @@ def test_the_pipeline_comes_up_and_ends_in_order(engine: Engine, tell: Told) -> 
 def test_the_validator_beside_it_passes(engine: Engine, tell: Told) -> None:
     """In the pipeline's network, by the suites that the image carries; nothing is mounted."""
     sends = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
-    options = [*engine.options({}, sends), "--tmpfs", "/tmp"]  # noqa: S108 - of the container
+    options = [*engine.options({}, sends), "--tmpfs", "/var/lib/pipeline"]
     with _pipeline(engine).running(options=options) as running:
         running.wait_for("pipeline is up", 90)
-        said = engine.call("exec", running.name, "cat", "/tmp/pipeline/pipeline.env")  # noqa: S108
+        said = engine.call("exec", running.name, "cat", "/var/lib/pipeline/state/pipeline.env")
         variables = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
         beside = replace(engine, network=f"container:{running.name}")
-        end = beside.to_end("check", "-c", _SHIPPED, options=engine.options({}, variables))
+        end = beside.to_end(
+            "check", "pipeline", "-c", _SHIPPED, options=engine.options({}, variables)
+        )
     assert end.code == 0, end.out + end.err
-    assert "8 passed in 2 runs" in end.out
+    assert "4 passed in 1 run" in end.out
     tell(f"`check` in the pipeline's network took {end.seconds:.1f} s")
