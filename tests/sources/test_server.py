@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -207,6 +208,18 @@ def test_it_stops_while_somebody_waits(rig: Rig) -> None:
         rig.collector.stop()
         rig.collector.wait()
         assert json.loads(poll.result(10))["version"] == version
+
+
+def test_it_stops_while_somebody_stalls(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """A sender that is stopped in mid-request is no error of ours, and no stack trace."""
+    host, _, port = rig.collector.endpoint.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as sender:
+        head = "POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+        sender.sendall(f"{head}Expect: 100-continue\r\nContent-Length: 99\r\n\r\n".encode())
+        assert sender.recv(100).startswith(b"HTTP/1.1 100")  # now its body is being read
+        sender.sendall(b"x")
+        rig.collector.stop()
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_change_ends_a_wait(rig: Rig) -> None:

@@ -85,6 +85,9 @@ class HttpReceiver:
         as_json = media == JSON
         try:
             message = await self._taken(signal, request, media)
+        except asyncio.CancelledError:  # the server stops, and somebody stalled in mid-request
+            self._ingest.refused(signal, "the collector stopped in the middle of it")
+            return Response(status_code=503)
         except RefusedError as exc:
             await _drain(request, self._limits.body * 12)
             if exc.status != 503:
