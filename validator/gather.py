@@ -21,6 +21,7 @@ from validator.model import (
     LogLine,
     Phase,
     Sample,
+    SearchHit,
     Signal,
     SourceReport,
     Span,
@@ -62,6 +63,7 @@ class Gather:
     before: dict[object, Sample] = field(default_factory=dict)
     after: dict[object, Sample] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
+    hits: dict[tuple[str, str], SearchHit] = field(default_factory=dict)
     last_new: dict[Signal, float] = field(default_factory=dict)
 
     def question(self, job: Job, now: float) -> Question:
@@ -90,7 +92,8 @@ class Gather:
         channel.answers += 1
         channel.error = None
         channel.partial = "" if answer.full else "; ".join(answer.findings) or "partial answer"
-        if channel.shown_by and channel.signal is not Signal.ALERTS and _shows_nothing(answer):
+        had = channel.shown_by and channel.signal not in (Signal.ALERTS, Signal.SEARCH)
+        if had and _shows_nothing(answer):
             channel.partial = _NOTHING_LEFT
         if not channel.partial:
             channel.full, channel.as_of = asked, answer.as_of
@@ -166,6 +169,8 @@ class Gather:
                 )
             new = new or other is None or repr(other.value) != repr(sample.value)  # NaN is NaN
             self.after[key_of_sample] = sample
+        if channel.signal is Signal.SEARCH:
+            new = self._add_hits(channel, answer, now)
         if channel.signal is Signal.ALERTS:
             new = self._add_alerts(channel, answer)
         lost = len(channel.known - given) if had and answer.full else 0
@@ -178,6 +183,16 @@ class Gather:
             channel.findings[channel.lacked] = None
         channel.known |= given
         return new
+
+    def _add_hits(self, channel: Channel, answer: Answer, now: float) -> bool:
+        """Note which traces a search has found, and when it did first."""
+        name = channel.source.name
+        hits = {(name, ref.trace_id): SearchHit(ref.trace_id, name, now) for ref in answer.traces}
+        new = hits.keys() - self.hits.keys()
+        for _ in new:
+            self._note_arrival(channel, now, 0)
+        self.hits = {**hits, **self.hits}
+        return bool(new)
 
     def _add_alerts(self, channel: Channel, answer: Answer) -> bool:
         """Take what a source shows of alerts now in place of what it showed before."""
@@ -228,8 +243,21 @@ class Gather:
             channel.shown_by = "samples on its pages"
         elif channel.signal is Signal.METRICS and answer.as_of is not None:
             channel.shown_by = "its targets are scraped"
+        elif channel.signal is Signal.SEARCH and answer.traces:
+            channel.shown_by = "traces that a search has found"
         elif answer.control_seen and not channel.shown_by:
             channel.shown_by = "the control record"
+        if channel.signal is Signal.TRACES and channel.shown_by:
+            self._show_index(channel)
+
+    def _show_index(self, stored: Channel) -> None:
+        """Take an index for shown to work where its storage is: what it lacks, it lacks.
+
+        It is the same source, tenant and window that shows the traces by their ids.
+        """
+        for channel in self.channels:
+            if channel.signal is Signal.SEARCH and channel.source is stored.source:
+                channel.shown_by = channel.shown_by or f"{stored.shown_by}, by its id"
 
     def moment(self, signal: Signal, job: Job, now: float, *, missing: bool) -> Moment:
         """Return where the run stands for `signal`."""
@@ -274,7 +302,10 @@ class Gather:
             [channel.asked()], self.moment(channel.signal, job, asked, missing=False)
         )
         channel.step = poll.next_step(
-            channel.step, ended=job.ended is not None, failed=channel.error is not None
+            channel.step,
+            ended=job.ended is not None,
+            failed=channel.error is not None,
+            lag_budget=channel.lag_budget,
         )
         quiet = channel.signal not in OF_THE_JOB and job.ended is None
         waits = channel.pushing or quiet or not channel.wanted
@@ -333,6 +364,7 @@ class Gather:
             logs=tuple(sorted(logs, key=lambda line: (line.time, line.body))),
             samples=(*_ordered(self.before.values()), *_ordered(self.after.values())),
             alerts=tuple(self.alerts),
+            hits=tuple(self.hits.values()),
             sources=self.reports(),
             coverage=coverage,
             job_id_keys=self.job_id_keys,

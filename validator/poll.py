@@ -19,17 +19,18 @@ _FAILED_FIRST = 0.25
 _FAILED_MOST = 2.0
 
 
-def next_step(previous: float, *, ended: bool, failed: bool) -> float:
+def next_step(previous: float, *, ended: bool, failed: bool, lag_budget: float = 0.0) -> float:
     """Return the seconds until the next question, given those before the last one.
 
     While the job runs little can be decided: from 1 s, half as long again each time, to 10 s.
-    After its end: from 0.1 s, doubling to 1 s. After a failure: from 0.25 s, doubling to 2 s.
+    After its end: from 0.1 s, doubling to 1 s, or to a twelfth of a longer lag budget: what takes
+    a minute to show need not be known to the second. After a failure: from 0.25 s, doubling to 2 s.
     """
     if failed:
         return min(max(previous * 2, _FAILED_FIRST), _FAILED_MOST)
     if not ended:
         return min(max(previous * 1.5, _RUNNING_FIRST), _RUNNING_MOST)
-    return min(max(previous * 2, _ENDED_FIRST), _ENDED_MOST)
+    return min(max(previous * 2, _ENDED_FIRST), max(_ENDED_MOST, lag_budget / 12))
 
 
 def scrape_after(moment: float, *, as_of: float, again: float) -> float:

@@ -67,7 +67,8 @@ class SuiteRun:
             control=plan.mark.run_id.rjust(32, "c"),
         )
         for channel in self.gather.channels:
-            channel.lags = plan.lags.get(channel.source.name, channel.lags)
+            if channel.signal is not Signal.SEARCH:  # an index has a lag of its own
+                channel.lags = plan.lags.get(channel.source.name, channel.lags)
             key = (plan.suite.name, channel.source.name, channel.signal)
             channel.habit = plan.habits.setdefault(key, channel.habit)
         self.judging = Judging(plan.judge, self.gather, self._tell)

@@ -193,6 +193,28 @@ class FakeSource:
         return any(start <= elapsed < end for start, end in self._partial)
 
 
+@dataclass(slots=True)
+class FakeIndex(FakeSource):
+    """A source of spans whose index finds a trace from a time of its script on."""
+
+    search_lag_budget: float = 30.0
+    searched: list[float] = field(default_factory=list)
+    _findable: list[tuple[float, str]] = field(default_factory=list)
+
+    def findable(self, at: float, *trace_ids: str) -> Self:
+        """Let a search find these traces from `at` on."""
+        self._findable += [(at, trace_id) for trace_id in trace_ids]
+        return self
+
+    def search(self, question: Question) -> Answer:
+        """Return the traces that can be found by now."""
+        elapsed = self._answering()
+        self.asked.pop()
+        self.searched.append(elapsed)
+        found = [one for at, one in self._findable if at <= elapsed] if question.job_id else []
+        return Answer(traces=tuple(TraceRef(one, "search") for one in found))
+
+
 def _refs(spans: list[Span], question: Question) -> tuple[TraceRef, ...]:
     found: dict[str, TraceRef] = {}
     for span in spans:

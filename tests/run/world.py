@@ -57,7 +57,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Make what hangs on the clock."""
-        self.source = FakeSource(self.clock)
+        self.source: FakeSource = FakeSource(self.clock)
         self.target = FakeSubmitter(self.clock, list(DONE), job_id=JOB)
         self.executor = FakeExecutor(self.clock)
         self.observer = FakeObserver(self.clock)
