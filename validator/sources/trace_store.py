@@ -34,6 +34,8 @@ _TRIES = 3
 """So often a trace that is linked to is looked at for the job's id: its spans may come late."""
 _LONGEST = 167 * 3600
 """Seconds that a search goes back at most; Tempo allows 168 hours by default."""
+_LONG_SINCE = 60.0
+"""Seconds; see `_as_of`."""
 _AHEAD = 3600.0
 """Seconds after now at which a search ends at the latest."""
 _REMEMBERED = 256
@@ -252,11 +254,13 @@ class TraceStore(SourceBase, ABC):
     def _as_of(self, spans: Iterable[Span]) -> float | None:
         """Return the moment of which an answer speaks that rests on the index.
 
-        Where the job's last span is older than the index's lag, the index has had its time.
+        Where the job's last span is long since older than the index's lag, the index has had its
+        time. Not as soon as it is: the run is deciding just then, and what it goes by should not
+        change under it.
         """
         now = self._http.clock.now()
         last = max((span.end / 1e9 for span in spans), default=now)
-        if last + self._search_lag_budget <= now:
+        if last + self._search_lag_budget + _LONG_SINCE <= now:
             return None
         return min(now, now - self._search_lag_budget + self._lag_budget)
 
