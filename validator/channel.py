@@ -79,11 +79,12 @@ class Channel:
     def lag_budget(self) -> float:
         """Return the seconds after which what is missing is missing, as declared and measured.
 
-        Where no trace of the job is known, its traces can be found by search alone.
+        Where no trace of the job is known, or those that are rest on the index (then the answer
+        speaks of an earlier moment), its traces can be found by search alone.
         """
+        indexed = self.looked is not None and (not self.asked_for or self.as_of is not None)
         if isinstance(self.source, Searching) and (
-            self.signal is Signal.SEARCH
-            or (self.signal is Signal.TRACES and self.looked is not None and not self.asked_for)
+            self.signal is Signal.SEARCH or (self.signal is Signal.TRACES and indexed)
         ):
             return self.source.search_lag_budget
         return self.lags.budget(self.source.lag_budget)
