@@ -255,15 +255,25 @@ def test_a_control_record_shows_that_the_source_works(subject: Subject) -> None:
     assert not subject.source.search(ask(job_id="job-1", control="dd" * 16)).control_seen
 
 
-def test_a_control_record_is_asked_for_no_more_than_it_has_to(subject: Subject) -> None:
-    """Not once it was seen, and not while something of the run is visible."""
+@pytest.mark.req("V-13")
+def test_a_control_record_that_was_seen_shows_nothing_of_who_answers_now(subject: Subject) -> None:
+    """It is looked for each time that nothing else is visible: a gateway may have changed over."""
     subject.source.plant(CONTROL)
-    for _ in range(3):
-        assert subject.source.traces(ask(OURS, control=CONTROL)).control_seen
-    assert len(subject.store.asked(CONTROL)) == 1
+    assert subject.source.traces(ask(OURS, control=CONTROL)).control_seen
+    subject.store.rows.clear()
+    assert not subject.source.traces(ask(OURS, control=CONTROL)).control_seen
+
+
+def test_a_control_record_is_not_asked_for_beside_evidence(subject: Subject) -> None:
+    """What is visible of the run itself shows enough; that the record was seen is remembered."""
+    subject.source.plant(CONTROL)
+    subject.source.traces(ask(OURS, control=CONTROL))
     subject.store.rows += ROWS
+    subject.store.served.requests.clear()
+    assert subject.source.traces(ask(OURS, control=CONTROL)).control_seen
     subject.source.traces(ask(OURS, control="dd" * 16))
     subject.source.search(ask(job_id="job-1", control="dd" * 16))
+    assert not subject.store.asked(CONTROL)
     assert not subject.store.asked("dd" * 16)
 
 
