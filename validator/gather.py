@@ -375,7 +375,7 @@ class Gather:
     def _of_another(self, line: LogLine, job: Job) -> bool:
         """Whether a line of a trace that jobs may share names another job (and not this one)."""
         via = {ref.trace_id: ref.via for ref in reversed(job.traces)}.get(line.trace_id, "")
-        if via not in ("job_id", "link"):
+        if via not in ("job_id", "link", "search"):
             return False
         keys = map(line.key_for, self.job_id_keys)
         named = [line.attributes[key] for key in keys if key]
