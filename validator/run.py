@@ -24,6 +24,10 @@ from validator.ports import Answer, Plantable, Waking
 from validator.second_look import second_look
 
 _LONGEST_WAIT = 3600.0
+_READINGS = 3
+_REREAD = 0.2
+"""So often, and so many seconds apart, what cannot be read whole before the job is read again."""
+
 _HURRY = 5.0
 """Seconds for cleaning up after an interrupt: Docker kills what lives 10 s after its SIGTERM."""
 
@@ -230,6 +234,9 @@ class SuiteRun:
                 channel.next_at = max(answer.again or 0.0, now + poll.LEAST)
                 return
             why = f"had no scrape between {channel.lag_budget:g} s before the job and the job"
+        elif (answer is None or not answer.full) and channel.requests < _READINGS:
+            channel.next_at = now + _REREAD  # a page may have been torn while it was written
+            return
         elif answer is None:
             why = f"could not be read before the job ({done.error})"
         elif not answer.full:

@@ -69,10 +69,19 @@ def test_without_a_reading_before_the_job_nothing_passes() -> None:
     world = metrics_world([sample("read", 6), sample("write", 7)])
     pages = world.sources[0]
     assert isinstance(pages, FakeMetrics)
-    pages.fails(-1.0, 0.05, SourceFailure.CONNECT)
+    pages.fails(-1.0, 0.5, SourceFailure.CONNECT)
     run = world.run()
     assert verdict(run, "metric_labels").status is Status.INCONCLUSIVE
     assert "before the job" in verdict(run, "metric_labels").summary
+
+
+def test_a_page_that_was_torn_is_read_again_before_the_job() -> None:
+    """A page that is read while it is written is whole a moment later."""
+    world = metrics_world([])
+    pages = world.sources[0]
+    assert isinstance(pages, FakeMetrics)
+    pages.fails(-1.0, 0.1, SourceFailure.NONSENSE).sample(1.1, *GROWN)
+    assert verdict(world.run(), "metric_labels").status is Status.PASS
 
 
 # -- What is scraped at intervals ---------------------------------------------------------------
