@@ -9,14 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from validator.errors import SourceFailure
 from validator.model import Signal
-from validator.sources.http import Call, Http
+from validator.sources.http import Call, Http, Reply, shown
+from validator.sources.otlp_json import NotOtlpError, parse_json
 
 _HEADERS = {"Content-Type": "application/x-protobuf"}
 
@@ -70,11 +79,29 @@ def plant(
     )
     bodies = {Signal.TRACES: traces, Signal.LOGS: logs}
     for signal in signals:
-        http.call(
-            Call(
-                f"{endpoint}/v1/{signal}",
-                method="POST",
-                headers=_HEADERS,
-                body=bodies[signal].SerializeToString(),
-            )
-        )
+        url = f"{endpoint}/v1/{signal}"
+        sent = bodies[signal].SerializeToString()
+        reply = http.call(Call(url, method="POST", headers=_HEADERS, body=sent))
+        said = _refusal(signal, reply)
+        if said:
+            raise http.error(SourceFailure.NONSENSE, f"{shown(url)} {said}")
+
+
+def _refusal(signal: Signal, reply: Reply) -> str:
+    """Say why a good status does not mean that a record was taken; empty if it does.
+
+    The body is OTLP's answer or nothing (Loki's 204): another may be a gateway's.
+    """
+    answer = (
+        ExportTraceServiceResponse() if signal is Signal.TRACES else ExportLogsServiceResponse()
+    )
+    try:
+        if reply.media == "application/json" and reply.body:
+            parse_json(reply.body, answer)
+        elif reply.media == "application/x-protobuf":
+            answer.ParseFromString(reply.body)
+    except (NotOtlpError, DecodeError):
+        return f"answered {reply.media} that is not OTLP's: is it an OTLP/HTTP endpoint?"
+    told = answer.partial_success
+    rejected = getattr(told, "rejected_spans", 0) or getattr(told, "rejected_log_records", 0)
+    return f"rejected the record ({told.error_message})" if rejected else ""
