@@ -179,3 +179,12 @@ def test_instances_are_named_as_prometheus_does() -> None:
     assert Page("a", "http://user:pw@host/metrics").instance == "host:80"
     assert Page("a", "https://host/metrics").instance == "host:443"
     assert Page("a", "http://host:9/metrics").instance == "host:9"
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize("body", [b"", b"\n", b"# only a remark\n"])
+def test_an_empty_page_is_no_page(body: bytes) -> None:
+    """Read before the job it would make every total look like an increase."""
+    page = Canned(body=body, media="text/plain; version=0.0.4")
+    with serving(always(page)) as served, pytest.raises(SourceError, match="without any metric"):
+        source(served.url).samples(frozenset({"x"}))

@@ -141,6 +141,9 @@ class ScrapeSource(SourceBase):
         except Exception as exc:  # the parsers raise ValueError, KeyError, TypeError and others
             detail = f"{where} answered a page that cannot be parsed: {exc}"[:300]
             raise self._http.error(SourceFailure.NONSENSE, detail) from exc
+        if not families:  # every client library has at least its own metrics
+            detail = f"{where} answered a page without any metric: is it the service's?"
+            raise self._http.error(SourceFailure.NONSENSE, detail)
         return self._samples(page, families, metrics)
 
     def _samples(
