@@ -109,10 +109,10 @@ def _build(program: Program, folder: Path) -> Path:
             check=False,
         )
     if done.returncode:
-        last = _last(log.read_text(errors="replace"))
+        last = _last(log.read_text(errors="replace")) or f"it ended with code {done.returncode}"
         raise MissingError(f"building {program.name} failed: {last} (all of it in {log})")
     return binary
 
 
 def _last(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no word")
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
