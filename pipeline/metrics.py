@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, values
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    PlatformCollector,
+    values,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from pipeline import faults, mark
@@ -94,7 +100,12 @@ def share_between_processes() -> None:
 
 
 def of_all_processes() -> CollectorRegistry:
-    """Return a registry that adds up what the children of this worker counted."""
+    """Return a registry that adds up what the children of this worker counted.
+
+    Before they have counted anything it tells of Python: an empty page would say nothing, not even
+    whose it is.
+    """
     registry = CollectorRegistry()
+    PlatformCollector(registry)
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry
