@@ -169,7 +169,7 @@ class App:
         def lane(members: list[Suite]) -> None:
             made: list[Turn] = []
             for suite in members:
-                plan = self._plan(suite, existing)
+                plan = self.plan(suite, existing)
                 turn = None if stopped.is_set() else self._run(plan, observer, stopped)
                 if turn is not None:
                     made.append(turn)
@@ -232,7 +232,8 @@ class App:
         observer.on_run(again)
         return again
 
-    def _plan(self, suite: Suite, existing: Existing | None) -> Plan:
+    def plan(self, suite: Suite, existing: Existing | None = None) -> Plan:
+        """Return the run of a suite that is to be made, under a mark of its own."""
         settings = self.settings.targets[suite.target]
         mark = new_mark(
             suite.job, traceparent=settings.trace_context != "none", baggage=settings.baggage

@@ -20,7 +20,7 @@ from validator.model import Coverage, CoverageState, Evidence, Job, JobState, Ru
 from validator.plan import Parts, Plan
 from validator.ports import Clock
 from validator.run import SuiteRun
-from validator.submit.lease import Lease, NotOurTurnError, StoppedError, Waiting
+from validator.submit.lease import Lease, NotOurTurnError, StoppedError, Tenure, Waiting
 from validator.submit.rate import RateLimit
 from validator.submit.sender import Means
 from validator.submit.sweep import sweep
@@ -40,6 +40,33 @@ class Turn:
     def remarked(self, *findings: str) -> Turn:
         """Return the same with findings about the run."""
         return Turn(replace(self.run, findings=(*findings, *self.run.findings)), self.suite_run)
+
+
+@dataclass(slots=True)
+class Entered:
+    """A turn that lasts until it is left: between the two a run is made.
+
+    `findings` are what went wrong before it; `lost` is called when the lease is lost meanwhile.
+    """
+
+    lost: Callable[[], None]
+    lease: Lease | None = None
+    tenure: Tenure | None = None
+    findings: tuple[str, ...] = ()
+
+    @property
+    def gone(self) -> str:
+        """Return how the lease was lost, empty if it was not: then no sample can be believed."""
+        return self.tenure.lost if self.tenure else ""
+
+    def leave(self, within: float = math.inf) -> str:
+        """Let others have their turn, within so many seconds; return what went wrong.
+
+        `gone` is certain afterwards.
+        """
+        if self.lease is None or self.tenure is None:
+            return ""
+        return self.lease.leave(self.tenure, self.lost, within)
 
 
 @dataclass(slots=True)
@@ -74,30 +101,36 @@ class _Before:
             return (f"sweeping failed: {error}",)
         return ()
 
-    def run(self, plan: Plan, parts: Parts, waiting: Waiting, lost: Callable[[], None]) -> Turn:
-        """Make a run in its turn; `lost` ends it early."""
+    def enter(self, plan: Plan, waiting: Waiting, lost: Callable[[], None]) -> Entered:
+        """Return when it is our turn; whoever enters has to leave."""
         self.await_rate(waiting, take=False)
-        if self.lease is None:
-            self.await_rate(waiting, take=True)
-            return self._swept_run(plan, parts)
-        tenure = self.lease.take(plan.mark, lost, waiting)
-        remark, within = "", _HURRY
+        entered = Entered(lost)
+        if self.lease is not None:
+            entered.tenure = self.lease.take(plan.mark, lost, waiting)
+            entered.lease = self.lease
         try:
             self.await_rate(waiting, take=True)
-            turn = self._swept_run(plan, parts)
+            entered.findings = self.sweep_once(plan)
+        except BaseException:
+            entered.leave(_HURRY)
+            raise
+        return entered
+
+    def run(self, plan: Plan, parts: Parts, waiting: Waiting, lost: Callable[[], None]) -> Turn:
+        """Make a run in its turn; `lost` ends it early."""
+        entered = self.enter(plan, waiting, lost)
+        remark, within = "", _HURRY
+        try:
+            suite_run = SuiteRun(plan, parts)
+            turn = Turn(suite_run.make(), suite_run).remarked(*entered.findings)
             within = _HURRY if turn.run.interrupted else math.inf
         finally:
-            remark = self.lease.leave(tenure, lost, within)
+            remark = entered.leave(within)
         if remark:
             turn = turn.remarked(remark)
-        if tenure.lost:  # a second look would take its samples for this run's again
-            return Turn(without_samples(turn.run, plan.judge, tenure.lost), None)
+        if entered.gone:  # a second look would take its samples for this run's again
+            return Turn(without_samples(turn.run, plan.judge, entered.gone), None)
         return turn
-
-    def _swept_run(self, plan: Plan, parts: Parts) -> Turn:
-        findings = self.sweep_once(plan)
-        suite_run = SuiteRun(plan, parts)
-        return Turn(suite_run.make(), suite_run).remarked(*findings)
 
 
 class Turns:
@@ -120,6 +153,14 @@ class Turns:
         lease = Lease(name, settings, means, self._holder) if settings.lease else None
         rate = RateLimit(settings.rate_limit, self._clock) if settings.rate_limit else None
         self._targets[name] = _Before(name, settings, means, lease, rate)
+
+    def enter(self, plan: Plan, waiting: Waiting, lost: Callable[[], None]) -> Entered:
+        """Return when a run of this plan may begin, for who makes it step by step.
+
+        Raises `NotOurTurnError` when another validator does not let us, `StoppedError` when all is
+        to stop.
+        """
+        return self._targets[plan.target.name].enter(plan, waiting, lost)
 
     def run(
         self, plan: Plan, parts: Parts, lost: Callable[[], None], stopped: threading.Event
