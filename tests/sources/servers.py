@@ -61,7 +61,7 @@ def serving(
             self.end_headers()
             self.wfile.write(canned.body)
 
-        do_GET = do_POST = _answer  # noqa: N815 - the base class wants these names
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the base class wants these names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - likewise
             """Say nothing."""
