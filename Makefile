@@ -21,8 +21,13 @@ setup: $(READY) ## make .venv and install what requirements.lock names
 demo: $(READY) ## a good run on a real pipeline, then every break of its instrumentation caught
 	@$(BIN)/obs-validator demo
 
-test: $(READY) system ## all tests
+test: $(READY) system ## the tests, but for the slow ones
 	@scripts/test.sh
+
+test-slow: $(READY) system ## real backends, thousands of trials, whole pipelines once more
+	@mkdir -p .reports
+	@$(BIN)/python -m pytest --quiet -m "slow and not stack" -n 2 --dist loadfile --timeout 600 \
+	  -o junit_family=xunit2 --junit-xml=.reports/slow.xml
 
 stack: $(READY) ## the real backends on this machine, and a pipeline that exports to them
 	@$(BIN)/python -m stack up
@@ -60,4 +65,4 @@ test-container: $(READY) ## run the image beside a pipeline: read-only, without 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .reports
 
-.PHONY: help setup demo test stack stack-down test-stack check bench requirements system lock image test-container clean
+.PHONY: help setup demo test test-slow stack stack-down test-stack check bench requirements system lock image test-container clean

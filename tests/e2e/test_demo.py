@@ -1,17 +1,14 @@
-"""`demo`: whole, interrupted at any moment, and when a break is not caught."""
+"""`demo`: whole, and when a break is not caught."""
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from checks import CHECKS
-from pipeline.testing import poll_until
-from tests.e2e.command import Running, running
+from tests.e2e.command import running
 from validator import demo
 from validator.clock import SystemClock
 from validator.demo import BREAKS
@@ -20,21 +17,6 @@ from validator.sources.collector.limits import Limits
 from validator.sources.collector.server import Collector, Listen
 
 pytestmark = pytest.mark.process
-_MOMENTS = {
-    "while the pipeline starts": "starting the pipeline",
-    "in a run": "everything as it should be",
-    "between two runs": "broken on purpose",
-}
-
-
-def _worker_log(played: Running) -> str:
-    """Return what the scraper's worker has logged, in the folder that the command line names."""
-    for pid in played.family():
-        words = psutil.Process(pid).cmdline()
-        if "--state-dir" in words:
-            state = Path(words[words.index("--state-dir") + 1])
-            return (state / "logs" / "scraper-worker.log").read_text()
-    return ""
 
 
 @pytest.mark.req("V-03", "V-04", "V-05", "V-06", "P-10", "R-02")
@@ -55,27 +37,6 @@ def test_the_demonstration_holds_what_it_promises(tmp_path: Path) -> None:
         assert f"[{broken.switches[0]}]" in html
     assert "orchestrator" in html
     assert "waterfall" in html
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", list(_MOMENTS))
-def test_an_interrupt_at_any_moment_ends_it_all(
-    tmp_path: Path, moment: str, number: signal.Signals
-) -> None:
-    """It ends at once with code 3, and every process that it has started is gone."""
-    with running(tmp_path, "demo", {}, "demo", "-o", "report.html") as played:
-        played.wait_for(_MOMENTS[moment])
-        if moment == "while the pipeline starts":
-            poll_until(lambda: len(played.family()) > 2, "the first of its processes", 30)
-        elif moment == "in a run":
-            poll_until(lambda: "scrape_started" in _worker_log(played), "a job at work", 30)
-        said = played.end(number, 40)
-        poll_until(lambda: not played.left_behind(), "the end of all processes", 5)
-    assert said.code == 3, said
-    assert "obs-validator: interrupted" in said.err
-    assert "breaks caught by the right check and no other, in" not in said.out
-    if moment == "in a run":
-        assert "interrupted" in (tmp_path / "report.html").read_text()
 
 
 def test_a_break_that_nothing_sees_is_told() -> None:

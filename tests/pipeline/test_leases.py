@@ -15,7 +15,7 @@ from pipeline.testing import poll_until
 if TYPE_CHECKING:
     from pipeline.testing import RunningPipeline
 
-pytestmark = [pytest.mark.process, pytest.mark.req("V-11")]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.req("V-11")]
 
 
 class Leases:

@@ -19,7 +19,7 @@ from pipeline.testing import Submitted, poll_until
 if TYPE_CHECKING:
     from pipeline.testing import RunningPipeline
 
-pytestmark = [pytest.mark.process, pytest.mark.req("V-11")]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.req("V-11")]
 
 NOTHING = {"jobs": 0, "documents": 0, "vectors": 0, "queued": 0}
 

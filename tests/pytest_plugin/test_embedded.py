@@ -11,7 +11,12 @@ from tests.e2e.command import Stage
 from tests.pytest_plugin.promises import BROKEN, failing, prepared
 from tests.stack.both import embedded
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300), pytest.mark.req("X-09")]
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.req("X-09"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.pytest_plugin.target import Bench
 
-pytestmark = [pytest.mark.process, pytest.mark.req("X-09")]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.req("X-09")]
 
 THREE = """\
 from validator.pytest_plugin import *

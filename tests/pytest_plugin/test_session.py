@@ -8,7 +8,7 @@ from tests.e2e.command import free_port, running
 from tests.pytest_plugin.target import CONFIG, Bench
 from tests.pytest_plugin.test_functions import THREE
 
-pytestmark = [pytest.mark.process, pytest.mark.req("X-09")]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.req("X-09")]
 
 
 def test_without_a_configuration_every_test_that_needs_one_says_what_to_do(users: Bench) -> None:

@@ -28,7 +28,7 @@ from validator.sources.grafana import GrafanaSource
 from validator.sources.http import Bounds, Http, make_session
 from validator.sources.prometheus import PrometheusSource
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 CLOCK = SystemClock()
 RULES = """\

@@ -327,6 +327,7 @@ def test_a_source_is_built_as_it_is_declared() -> None:
     source.close()
 
 
+@pytest.mark.slow
 @pytest.mark.req("V-13")
 def test_a_trace_of_200000_spans_is_read() -> None:
     """As OTLP's JSON it takes some seconds, and no span is lost."""

@@ -25,7 +25,7 @@ from validator.sources.control import Control
 from validator.sources.http import Bounds, Http, make_session
 from validator.sources.loki import LokiSource, Streams
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 TENANT = {"X-Scope-OrgID": "ours"}
 SERVICES = '{service_name=~".+"}'

@@ -18,6 +18,8 @@ from validator.config_sources import PrometheusSettings
 from validator.probe import Probe
 from validator.sources.build import Builder
 
+pytestmark = pytest.mark.slow
+
 EMPTY = Canned(body=b'{"status":"success","data":{"resultType":"vector","result":[]}}')
 CODES = {"tenant": "nothing there"}
 """Where nothing can be planted, an empty tenant shows by what it lacks."""

@@ -20,7 +20,7 @@ from validator.ports import Answer
 from validator.sources.http import Bounds, Http, make_session
 from validator.sources.prometheus import Labels, PrometheusSource
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 CLOCK = SystemClock()
 INTERVAL = 0.2

@@ -22,7 +22,7 @@ from validator.config import load_settings
 from validator.model import Run, Status, Verdict
 from validator.suite import CheckSpec, Suite
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 CONFIG = """\
 targets:

@@ -46,6 +46,7 @@ from validator.suite import CheckSpec, Suite
 from validator.testing import FakeClock, FakeExecutor, FakeObserver, FakeSubmitter
 from validator.traces import parent_id_for
 
+pytestmark = pytest.mark.slow
 TRIALS = 1_000
 _BLOCK = 250
 URL = "http://backend.example"

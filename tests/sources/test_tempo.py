@@ -358,6 +358,7 @@ def test_a_source_is_built_as_it_is_declared() -> None:
     assert (source.lag_budget, source.search_lag_budget) == (3.0, 60.0)
 
 
+@pytest.mark.slow
 @pytest.mark.req("V-13")
 def test_a_trace_of_200000_spans_is_read() -> None:
     """As protobuf it takes a few seconds, and no span is lost."""

@@ -23,7 +23,7 @@ from stack import processes, state
 from stack.errors import StackError
 from stack.servers import SERVERS
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("prometheus", "prometheus-alertmanager")
 
