@@ -1,8 +1,8 @@
 """Which rows of docs/requirements.md no passing test proves.
 
 A test names the rows that it proves with `@pytest.mark.req("V-03")`; the last `make test` and
-`make test-slow` left their results in .reports. The rows in .ci/proved have been proved before: one of them without
-a passing test is an error.
+`make test-slow` left their results in .reports. The rows in .ci/proved have been proved before:
+one of them without a passing test is an error.
 """
 
 from __future__ import annotations
