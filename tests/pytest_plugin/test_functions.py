@@ -146,6 +146,25 @@ def test_how_a_job_ends_is_asked(users: Bench) -> None:
     assert users.target.cleaned[: len(users.target.runs)] == users.target.runs
 
 
+def test_a_job_that_ended_while_nobody_asked_has_not_timed_out(users: Bench) -> None:
+    """Its test did something else until its deadline had passed; one that still runs has."""
+    test = """
+        import threading
+        from validator.pytest_plugin import *
+
+        def test_late():
+            job_id = submit_job(url="u")
+            threading.Event().wait(0.7)
+            assert wait_for_completion(job_id, timeout=0.5).status == "done"
+            assert get_trace_from_tempo(job_id=job_id).services == {"api", "worker"}
+        """
+    users.run(test).outcomes(passed=1)
+    users.target.broken = {"held"}
+    said = users.run(test)
+    said.outcomes(failed=1)
+    assert "not ended 0.5 s after its submission" in said.out
+
+
 def test_two_jobs_at_once_are_told_apart_or_not_judged(users: Bench) -> None:
     """Their traces are; what each did to metrics cannot be."""
     said = users.run(

@@ -6,6 +6,7 @@ knowledge. Between two questions of a test it stands still; whoever asks drives 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from typing import Any
 from checks import CHECKS
 from validator import __version__
 from validator.follow import Step
-from validator.gather import GATHERED
 from validator.judge import Judge
 from validator.model import CoverageState, Evidence, Job, JobState, Run, Signal, Status, Verdict
 from validator.pytest_plugin.errors import Inconclusive, JobFailed
@@ -81,6 +81,7 @@ class Observed(SuiteRun):
             if deadline is not None:
                 self.follower.deadline = deadline
             if self.open:
+                self._catch_up()
                 self._drive(lambda: self.follower.step is Step.ENDED)
             job = self.job
         known = job.state in (JobState.PASSED, JobState.FAILED)
@@ -102,10 +103,11 @@ class Observed(SuiteRun):
             self.completed()
             if not self.open:
                 return self._recalled(wish, params, self.seen())
-            self._ask_for(wish, params)
-            if self._pending(wish):
-                self._all_due(self.parts.clock.now(), frozenset(GATHERED))
-                self._drive(lambda: not self._pending(wish))
+            signals = frozenset(WISHES[wish].signals)
+            self.judging.judge = _judge_of(wish, params)
+            self.judging.stale = True
+            self._all_due(self.parts.clock.now(), signals)  # the test may have done something since
+            self._drive(lambda: not self._pending(wish) and not self._asking(signals))
             return self._verdict(wish)
 
     def judged_samples(self, wish: str, params: Mapping[str, Any]) -> Verdict | None:
@@ -192,18 +194,33 @@ class Observed(SuiteRun):
     # -- driving ----------------------------------------------------------------------------
 
     def _drive(self, done: Callable[[], bool]) -> None:
-        """Go on as a run does, until `done` or nothing more comes."""
+        """Go on as a run does, until `done`; first take what has come since it stood still."""
+        self._turn(0.0)
         self._tick()
         while not done():
             wait = max(0.0, min(self._next_due() - self.parts.clock.now(), _LONGEST_WAIT))
             self._turn(wait)
             self._tick()
 
-    def _ask_for(self, wish: str, params: Mapping[str, Any]) -> None:
-        """Judge a wish from now on."""
-        self.judging.judge = _judge_of(wish, params)
-        self.judging.stale = True
-        self._tick()
+    def _catch_up(self) -> None:
+        """Ask what became of the job before its deadline is looked at: nobody has asked meanwhile.
+
+        A job that ended in time while its test did something else has not timed out.
+        """
+        follower, now = self.follower, self.parts.clock.now()
+        if follower.expires is None or now < follower.expires:
+            return
+        deadline, follower.deadline = follower.deadline, math.inf
+        self._turn(0.0)
+        if follower.step is Step.FOLLOWING:
+            follower.due = follower.due and now
+            self._drive(lambda: follower.due is not None or follower.step is not Step.FOLLOWING)
+        if follower.step is Step.FOLLOWING:
+            follower.deadline = deadline
+
+    def _asking(self, signals: frozenset[Signal]) -> bool:
+        channels = (one for one in self.gather.channels if one.signal in signals)
+        return any(one.in_flight for one in channels)
 
     def _verdict(self, wish: str) -> Verdict:
         return next(one for one in self.judging.verdicts if one.check == wish)
