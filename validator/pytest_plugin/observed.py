@@ -24,6 +24,8 @@ from validator.suite import CheckSpec
 from validator.turns import Entered
 
 _LONGEST_WAIT = 3600.0
+_HURRY = 1.5
+"""Seconds for giving the lease back after an interrupt (`validator/turns.py`)."""
 _READ = (Signal.TRACES, Signal.LOGS, Signal.METRICS)
 _OVER_EARLY = (JobState.REFUSED, JobState.TIMED_OUT)
 
@@ -164,7 +166,8 @@ class Observed(SuiteRun):
             finally:
                 self.open = False
                 self.parts.executor.close()
-                remark = self.entered.leave() if self.entered else ""
+                within = _HURRY if interrupted else math.inf
+                remark = self.entered.leave(within) if self.entered else ""
                 self.findings |= {remark: None} if remark else {}
                 self.keep_samples()
                 self._lost()

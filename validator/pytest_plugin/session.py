@@ -183,14 +183,15 @@ class Session:
         """Run suites by name or file, or all; fail with the report unless every check passes.
 
         Raises `AssertionError` when a check failed, `Inconclusive` when none did and not all
-        passed. Jobs that the test has under way are ended first.
+        passed. Jobs whose samples are not complete are ended first: they would move the suite's.
         """
         __tracebackhide__ = True
         from validator.commands._check import choose  # noqa: PLC0415 - imports the command line
 
         with self.jobs.sending:
             for one in self.jobs.sent:
-                one.end()
+                if not one.keep_samples():
+                    one.end()
             self.jobs.quiet()
             runs = self.app.check(choose(self.settings, names, None), Silent())
         code, report = exit_code(runs), render(runs)
