@@ -129,11 +129,11 @@ class Target:
         self._send("api", "POST /jobs", (trace, api, parent), {"job.id": job_id})
         if "worker" in self.broken:
             return
+        if "second" in self.broken:
+            first = (trace, secrets.token_hex(8), api)
+            self._send("worker", "scrape_task", first, {"job.id": job_id, "job.url": "u"})
         where = (secrets.token_hex(16), task, "") if lost else (trace, task, api)
         self._send("worker", "scrape_task", where, attributes)
-        if "second" in self.broken:
-            again = (trace, secrets.token_hex(8), api)
-            self._send("worker", "scrape_task", again, {"job.id": job_id, "job.url": "u"})
 
     def _send(
         self, service: str, name: str, ids: tuple[str, str, str], attributes: dict[str, str]
