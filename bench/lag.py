@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import lag_truth
 from bench.figures import Figure, percentile
-from bench.lag_runs import POLL, Series, series
+from bench.lag_run import POLL
+from bench.lag_runs import Series, series
 from bench.lag_truth import Due, Outcome, examine, scenario
 
 RUNS = 200
@@ -23,7 +24,8 @@ class Told:
     """What a series comes to; lags in seconds, of each run that of its slowest verdict.
 
     `void` are runs whose evidence did not keep to the declared times, or that the observer did
-    not see whole.
+    not see whole. `requests` is the mean over all sources, `most` the most that a run asked each
+    backend over HTTP, where that was counted.
     """
 
     slowest: tuple[float, ...]
@@ -32,13 +34,16 @@ class Told:
     void: int
     requests: float
     blur: float
+    most: Mapping[str, int]
 
 
 def told(done: Series) -> Told:
     """Examine every run of a series."""
     outcomes: list[tuple[int, Outcome]] = []
     void, requests, blur = 0, 0, []
+    most: Counter[str] = Counter()
     for made in done.made:
+        most |= Counter(made.requests)
         seen = done.seen.get(made.run.evidence.job.id)
         if seen is None or not seen.in_time():
             void += 1
@@ -58,7 +63,7 @@ def told(done: Series) -> Told:
             slowest.append(max(outcome.lags.values()))
     false = [f"run {n} ({scenario(n)}): {one}" for n, out in outcomes for one in out.false]
     mean = requests / len(outcomes) if outcomes else 0.0
-    return Told(tuple(slowest), by_due, tuple(false), void, mean, percentile(blur, 0.5))
+    return Told(tuple(slowest), by_due, tuple(false), void, mean, percentile(blur, 0.5), most)
 
 
 def measure() -> list[Figure]:
@@ -76,8 +81,8 @@ def _figures(where: str, done: Series, slow: Series) -> list[Figure]:
     name = f"verdict lag, collector {where}"
     p95 = percentile(plain.slowest, 0.95)
     return [
-        Figure(f"{name}: p95", p95 * _MS, "ms", _how(done, plain), bound=100.0),
-        Figure(f"{name}: false verdicts", len(plain.false), "", _kinds(plain.false), bound=0),
+        Figure(f"{name}: p95", p95 * _MS, "ms", how(done, plain, LANES), bound=100.0),
+        Figure(f"{name}: false verdicts", len(plain.false), "", kinds(plain.false), bound=0),
         Figure(
             f"{name}: requests per run",
             plain.requests,
@@ -118,7 +123,7 @@ def _late(name: str, plain: Told, late: Told) -> list[Figure]:
             "ms",
             f"{len(late.slowest)} runs",
         ),
-        Figure(f"{name}: false verdicts", len(late.false), "", _kinds(late.false), bound=0),
+        Figure(f"{name}: false verdicts", len(late.false), "", kinds(late.false), bound=0),
         Figure(
             f"{name}: rise of what waits for the lag budget",
             rise(Due.BUDGET),
@@ -138,20 +143,22 @@ def _late(name: str, plain: Told, late: Told) -> list[Figure]:
     ]
 
 
-def _how(done: Series, plain: Told) -> str:
+def how(done: Series, plain: Told, lanes: int) -> str:
+    """Return how a series was measured, and what its verdicts waited for."""
     parts = ", ".join(
         f"{name.lower()} {percentile(lags, 0.5) * _MS:.0f}/{percentile(lags, 0.95) * _MS:.0f}"
         for name, lags in sorted(plain.by_due.items())
     )
     return (
-        f"{len(plain.slowest)} real runs in {LANES} lanes, {done.seconds:.0f} s, the slowest "
+        f"{len(plain.slowest)} real runs in {lanes} lanes, {done.seconds:.0f} s, the slowest "
         f"verdict of each; job polled every {POLL}; p50/p95 in ms by what a verdict waits for: "
         f"{parts}; observer's blur {plain.blur * _MS:.0f} ms; CPU of the machine "
         f"{done.machine:.0f} %, of the loop's process {done.own:.0f} % of one core"
     )
 
 
-def _kinds(false: Sequence[str]) -> str:
+def kinds(false: Sequence[str]) -> str:
+    """Return which verdicts were false, the first of them in full."""
     if not false:
         return ""
     kinds = Counter(one.partition(": ")[2].split(":")[0] for one in false)
