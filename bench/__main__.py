@@ -11,12 +11,26 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from bench import collector_memory, commands, gathering, lag, scale
+from bench import (
+    collector_memory,
+    commands,
+    faults,
+    gathering,
+    lag,
+    lateness,
+    scale,
+    scraping,
+    stack_lag,
+)
 from bench.figures import Figure, markdown, table
 
 MEASURES: Mapping[str, Callable[[], Iterable[Figure]]] = {
     "help": commands.measure_help,
     "lag": lag.measure,
+    "stack": stack_lag.measure,
+    "scraping": scraping.measure,
+    "faults": faults.measure,
+    "lateness": lateness.measure,
     "connected": scale.measure_connected,
     "select": scale.measure_select,
     "gathering": gathering.measure,

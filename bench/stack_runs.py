@@ -62,6 +62,11 @@ class Lane:
         asked = {name: count - before[name] for name, count in self.counted.counts.items()}
         return replace(made, requests=asked)
 
+    def close(self) -> None:
+        """Let go of the sources."""
+        for source in self.making.sources:
+            source.close()
+
 
 def lanes(count: int, making: Making, sources: Callable[[Counted], Sequence[Source]]) -> list[Lane]:
     """Return lanes that make such runs, each with `sources` of its own."""
@@ -80,8 +85,7 @@ def make(count: int, workers: Sequence[Lane]) -> tuple[tuple[Made, ...], float, 
     seconds = time.monotonic() - began
     own = (time.process_time() - own) / seconds
     for lane in workers:
-        for source in lane.making.sources:
-            source.close()
+        lane.close()
     return made, seconds, psutil.cpu_percent(), own * 100
 
 

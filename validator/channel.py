@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from validator.coverage import Asked
 from validator.errors import SourceError
-from validator.habit import Habit
+from validator.habit import Arrival, Habit
 from validator.lag import LagHistogram
 from validator.model import Signal
 from validator.ports import (
@@ -15,6 +15,7 @@ from validator.ports import (
     Answer,
     LogSource,
     MetricSource,
+    Plantable,
     Question,
     Searching,
     Source,
@@ -32,8 +33,10 @@ class Channel:
     while it waits to be woken. `full` is when the last whole answer was asked for, `as_of` the
     earlier moment that it speaks of and `again` when there is more to see, where the source says
     so. `asked_for` are the traces that the last question named.
-    `lags` and `habit` outlive the run, `arrived` is when what is new of this one became readable,
-    `extra` counts the looks for stragglers, `lag` is the longest of this run; `looked` is when the
+    `lags` and `habit` outlive the run, `arrived` is when what is new of this one became readable
+    (`newest` that of the last answer with anything new, `decisive` what decided a verdict while the
+    job ran), `spent` how many requests all looks took, as far as can be told, `extra` counts the
+    looks for stragglers, `lag` is the longest of this run; `looked` is when the
     last answer had been asked for, and `looked_for` the traces that it spoke of. `known` are the
     keys of everything that it has ever answered.
     """
@@ -60,7 +63,10 @@ class Channel:
     answers: int = 0
     lags: LagHistogram = field(default_factory=LagHistogram)
     habit: Habit = field(default_factory=Habit)
-    arrived: list[float] = field(default_factory=list)
+    arrived: list[Arrival] = field(default_factory=list)
+    newest: list[Arrival] = field(default_factory=list)
+    decisive: list[Arrival] = field(default_factory=list)
+    spent: int = 0
     extra: int = 0
     lag: float | None = None
     looked: float | None = None
@@ -135,6 +141,7 @@ def channels(
             found.append(Channel(source, Signal.ALERTS, _alerts(source)))
     for channel in found:
         channel.wanted = channel.signal in wanted
+        channel.spent = int(isinstance(channel.source, Plantable))
     return found
 
 

@@ -127,7 +127,7 @@ def next_moment(sources: Sequence[Asked], moment: Moment) -> list[float]:
     """Return the times after `now` at which the passing of time alone may change the coverage."""
     if moment.ended is None:
         return []
-    times = [max(moment.last_new, moment.ended) + moment.settle]
+    times = [] if moment.missing else [max(moment.last_new, moment.ended) + moment.settle]
     for source in sources:
         deadline = moment.ended + source.lag_budget
         late = max(deadline, moment.ended + moment.settle)

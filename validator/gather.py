@@ -13,6 +13,7 @@ from validator import poll
 from validator.channel import Channel
 from validator.coverage import Asked, Moment, cover, next_moment, patience_ends
 from validator.errors import SourceError, SourceFailure
+from validator.habit import Arrival
 from validator.model import (
     Alert,
     Coverage,
@@ -27,7 +28,7 @@ from validator.model import (
     Span,
     TraceRef,
 )
-from validator.ports import Answer, Question
+from validator.ports import Answer, Question, Searching
 from validator.traces import parent_id_for, select
 
 GATHERED = (Signal.TRACES, Signal.LOGS, Signal.METRICS, Signal.ALERTS, Signal.SEARCH)
@@ -65,6 +66,7 @@ class Gather:
     alerts: list[Alert] = field(default_factory=list)
     hits: dict[tuple[str, str], SearchHit] = field(default_factory=dict)
     last_new: dict[Signal, float] = field(default_factory=dict)
+    missing: frozenset[Signal] = frozenset()
 
     def question(self, job: Job, now: float) -> Question:
         """Return what to ask for, as far as the job is known by now."""
@@ -101,7 +103,10 @@ class Gather:
         channel.findings.update(dict.fromkeys(answer.findings))
         channel.missing = answer.missing
         channel.heard.update(answer.heard)
+        channel.spent += _cost(channel) + (not (channel.shown_by or answer.spans or answer.logs))
+        had = len(channel.arrived)
         new = self._add(channel, answer, now)
+        channel.newest = channel.arrived[had:] or channel.newest
         channel.looked, channel.looked_for = asked, channel.asked_for
         self._show(channel, answer)
         if new:
@@ -135,6 +140,7 @@ class Gather:
     def fail(self, channel: Channel, error: SourceError) -> None:
         """Note that the channel could not be asked."""
         channel.error = error
+        channel.spent += _cost(channel)
         if error.failure is SourceFailure.PARTIAL:
             channel.partial = error.detail
 
@@ -220,21 +226,43 @@ class Gather:
             )
 
     def _note_arrival(self, channel: Channel, now: float, happened: int) -> None:
-        """Note when a new piece, of what `happened` then, became readable.
+        """Note between when and when a new piece, of what `happened` then, became readable.
 
-        After it happened and after the last look that did not find it, at the latest now. In the
-        middle: so the next run's look halves what is not known of it.
+        After it happened and after the last look that did not find it, at the latest now.
         """
-        after = min(max(happened / _NANOSECONDS, channel.looked or 0.0), now)
-        channel.arrived.append((after + now) / 2)
+        time = min(happened / _NANOSECONDS, now)
+        channel.arrived.append(Arrival(time, max(time, channel.looked or 0.0), now))
 
     def learn(self, job: Job) -> None:
         """Let each source's habit learn when what the job left became readable."""
         if job.submitted is None or job.ended is None or job.existing:
             return
         for channel in self.channels:
-            arrivals = [time - job.submitted for time in channel.arrived]
-            channel.habit.note(arrivals, job.ended - job.submitted)
+            channel.habit.learn(channel.arrived, channel.decisive, job.submitted, job.ended)
+
+    def decided(self, signals: Iterable[Signal], job: Job) -> None:
+        """Note that the last answer decided a verdict which reads `signals`.
+
+        While the job runs that is what it is worth a look for. Which of the answer's pieces it was
+        is not known: the first is taken. If it was a later one, later runs will show, for their
+        look at the first decides nothing.
+        """
+        wanted = frozenset(signals)
+        for channel in self.channels if job.ended is None else ():
+            if channel.signal in wanted and channel.newest:
+                first = min(channel.newest, key=lambda one: one.happened)
+                if first not in channel.decisive:
+                    channel.decisive.append(first)
+
+    def miss(self, missing: frozenset[Signal], job: Job, now: float) -> None:
+        """Note of which signals a check misses something, which is what they wait for now."""
+        changed = self.missing ^ missing
+        self.missing = missing
+        for channel in self.channels:
+            if channel.signal in changed & OF_THE_JOB and job.ended and not channel.in_flight:
+                due = self._next(channel, job, now)
+                if channel.next_at is not None and channel.next_at > now and due is not None:
+                    channel.next_at = due
 
     def _show(self, channel: Channel, answer: Answer) -> None:
         if answer.spans or answer.logs:
@@ -298,36 +326,84 @@ class Gather:
         """
         woken = channel.next_at
         channel.last_asked = asked
-        times = next_moment(
-            [channel.asked()], self.moment(channel.signal, job, asked, missing=False)
-        )
         channel.step = poll.next_step(
             channel.step,
             ended=job.ended is not None,
             failed=channel.error is not None,
             lag_budget=channel.lag_budget,
         )
+        due = self._next(channel, job, now)
+        channel.next_at = min((one for one in (due, woken) if one is not None), default=None)
+
+    def end(self, channel: Channel, job: Job, now: float) -> None:
+        """Set when the channel is due first, now that the job has ended.
+
+        At once, unless it is known when there is something to see.
+        """
+        channel.step = 0.0
+        usual = channel.signal in OF_THE_JOB and channel.wanted and not channel.pushing
+        known = usual and channel.habit.known and channel.error is None
+        channel.next_at = self._next(channel, job, now) if known else now
+
+    def _next(self, channel: Channel, job: Job, now: float) -> float | None:
+        """Return when the channel is due next by what is known now, None if nothing is due."""
+        missing = channel.signal in self.missing
+        times = next_moment(
+            [channel.asked()], self.moment(channel.signal, job, channel.last_asked, missing=missing)
+        )
+        if job.ended is not None and channel.lags.exceeds(channel.source.lag_budget):
+            # Waited for longer than declared: without a look at that time nobody could say so.
+            declared = job.ended + channel.source.lag_budget + self.skew
+            times = sorted([*times, *([declared] if declared > channel.last_asked else [])])
         quiet = channel.signal not in OF_THE_JOB and job.ended is None
         waits = channel.pushing or quiet or not channel.wanted
-        looks = _looks(channel, job)
         if channel.again is not None and channel.error is None:
             candidates = [] if waits else [self._scrape_due(channel, job, now)]
             times = []
         elif waits and channel.error is None:
             candidates = []
-        elif channel.error is not None or not looks:
+        elif channel.error is not None:
             candidates = [now + channel.step]
+        elif job.ended is None or channel.signal not in OF_THE_JOB:
+            candidates = self._while_running(channel, job, now)
         else:
-            ahead = [time for time in looks if time > now + poll.LEAST / 5]
-            candidates = ahead[:1] or self._stragglers(channel, job, now)
-        candidates += [*times[:1], *([woken] if woken is not None else [])]
-        channel.next_at = min(candidates) if candidates else None
+            candidates = self._after_end(channel, job.ended, now)
+        return min([*candidates, *times[:1]], default=None)
 
-    def _stragglers(self, channel: Channel, job: Job, now: float) -> list[float]:
-        """Return when to look for what is later than usual, once the usual looks are done."""
-        if job.ended is None:
+    def _while_running(self, channel: Channel, job: Job, now: float) -> list[float]:
+        """Return when to look next while the job runs: when a verdict is decided, as a rule."""
+        if not channel.habit.known or job.existing or channel.signal not in OF_THE_JOB:
             return [now + channel.step]
-        if channel.habit.misses(len(channel.arrived)) and channel.extra < poll.STRAGGLERS:
+        began = now if job.submitted is None else job.submitted
+        looks = [began + seconds for seconds in channel.habit.running()]
+        ahead = [time for time in looks if time > now + poll.LEAST / 5]
+        if looks and not ahead and not channel.arrived and channel.extra < poll.STRAGGLERS:
+            channel.extra += 1
+            return [now + poll.STRAGGLER * channel.extra]
+        return ahead[:1] or [now + poll.RUNNING_MOST]
+
+    def _after_end(self, channel: Channel, ended: float, now: float) -> list[float]:
+        """Return when to look next for what comes after the job's end, as long as that may be.
+
+        What is kept back is for the looks at which time decides.
+        """
+        cost = _cost(channel)
+        left = max(poll.MOST - channel.spent - 2 * cost, poll.FIRST - channel.answers) // cost
+        habit, asked = channel.habit, channel.last_asked - ended
+        if habit.known:
+            most = min(left, poll.AFTER_END)
+            looks = habit.after_end(most, since=asked if asked > 0 else -1.0) if most > 0 else ()
+        elif left <= 0:
+            return []
+        else:
+            looks = channel.lags.looks()
+            if not looks:
+                return [now + channel.step]
+        ahead = [ended + one for one in looks if ended + one > now + poll.LEAST / 5]
+        if ahead:
+            return ahead[:1]
+        room = left >= 0 and channel.extra < poll.STRAGGLERS
+        if room and habit.misses(len(channel.arrived)):
             channel.extra += 1
             return [now + poll.STRAGGLER * channel.extra]
         return []
@@ -418,14 +494,10 @@ def with_traces(job: Job, found: Iterable[TraceRef]) -> Job:
     return replace(job, traces=(*job.traces, *more), sent_parent=parent)
 
 
-def _looks(channel: Channel, job: Job) -> list[float]:
-    """Return when a look is worth while by what is known of the source, if anything is."""
-    if job.ended is not None:
-        after = channel.habit.after_end() or channel.lags.looks()
-        return [job.ended + seconds for seconds in after]
-    if job.submitted is not None:
-        return [job.submitted + seconds for seconds in channel.habit.running()]
-    return []
+def _cost(channel: Channel) -> int:
+    """Return how many requests a look takes: where traces are read by their ids, one for each."""
+    by_id = isinstance(channel.source, Searching) and channel.signal is Signal.TRACES
+    return max(1, len(channel.asked_for)) if by_id else 1
 
 
 def _shows_nothing(answer: Answer) -> bool:

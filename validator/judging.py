@@ -38,10 +38,11 @@ class Judging:
         if self.stale or job is not self._judged:
             self.stale = True
             self._missing = self._misses(job, now)
+            self.gather.miss(self._missing, job, now)
         covered = self.gather.coverage(job, now, self._missing)
         if self.stale or covered != self._covered:
             self.stale, self._judged, self._covered = False, job, covered
-            self._announce(self.judge.verdicts(self.gather.evidence(job, now, covered)))
+            self._announce(self.judge.verdicts(self.gather.evidence(job, now, covered)), job)
 
     def final_evidence(self, job: Job, now: float) -> Evidence:
         """Return the evidence on which the last verdicts stand, or would stand."""
@@ -60,13 +61,14 @@ class Judging:
             for signal in verdict.signals
         )
 
-    def _announce(self, verdicts: tuple[Verdict, ...]) -> None:
+    def _announce(self, verdicts: tuple[Verdict, ...], job: Job) -> None:
         before = {verdict.name: verdict.status for verdict in self.verdicts}
         self.verdicts = verdicts
         for verdict in verdicts:
             decided = verdict.status is not Status.PENDING
             if decided and before.get(verdict.name) is not verdict.status:
                 self.tell("verdict", f"{verdict.status} {verdict.name}")
+                self.gather.decided(verdict.signals, job)
 
 
 def verdicts_of_record(judge: Judge, evidence: Evidence) -> tuple[Verdict, ...]:

@@ -49,6 +49,11 @@ class LagHistogram:
         """Return after how many seconds it is worth a look: when half, and nearly all, is there."""
         return tuple(lag for share in (0.5, 0.95) if (lag := self.quantile(share)) is not None)
 
+    def exceeds(self, declared: float) -> bool:
+        """Whether it is known to be longer than declared."""
+        slow = self.quantile(0.99)
+        return slow is not None and slow > declared
+
     def budget(self, declared: float) -> float:
         """Return how long to wait before what is missing is missing, in seconds.
 

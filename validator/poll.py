@@ -5,14 +5,25 @@ import math
 LEAST = 0.05
 """Seconds between two questions to a source, whatever it says is worth asking."""
 
-STRAGGLER = 0.1
+STRAGGLER = 0.05
 """Seconds after the last of the usual looks until the first one for what is later than usual."""
 
 STRAGGLERS = 4
-"""So many such looks, each that much further from the last: they cover one second."""
+"""So many such looks, each that much further from the last: they cover half a second."""
+
+MOST = 10
+"""So many requests of a run to one source for one signal are enough, unless time wants another."""
+
+FIRST = 4
+"""So many answers there are after a long job, however many requests it took while it ran."""
+
+AFTER_END = 4
+"""So many looks of those are spread over the time after the job's end in which things come."""
+
+RUNNING_MOST = 10.0
+"""Seconds after which a source is asked again while a job runs, if it is not before."""
 
 _RUNNING_FIRST = 1.0
-_RUNNING_MOST = 10.0
 _ENDED_FIRST = 0.1
 _ENDED_MOST = 1.0
 _FAILED_FIRST = 0.25
@@ -29,7 +40,7 @@ def next_step(previous: float, *, ended: bool, failed: bool, lag_budget: float =
     if failed:
         return min(max(previous * 2, _FAILED_FIRST), _FAILED_MOST)
     if not ended:
-        return min(max(previous * 1.5, _RUNNING_FIRST), _RUNNING_MOST)
+        return min(max(previous * 1.5, _RUNNING_FIRST), RUNNING_MOST)
     return min(max(previous * 2, _ENDED_FIRST), max(_ENDED_MOST, lag_budget / 12))
 
 

@@ -16,7 +16,7 @@ from validator.channel import Channel, channels
 from validator.errors import SourceError, SourceFailure, ValidatorError
 from validator.executor import Done, Executor
 from validator.follow import Follower, Step
-from validator.gather import GATHERED, OF_THE_JOB, Gather, with_traces
+from validator.gather import OF_THE_JOB, Gather, with_traces
 from validator.judging import Judging, verdicts_of_record
 from validator.model import JobState, Run, Signal
 from validator.plan import Parts, Plan, new_job
@@ -216,8 +216,7 @@ class SuiteRun:
 
     def _evidence_is_due(self, now: float) -> None:
         for channel in self.gather.channels:
-            channel.step = 0.0
-        self._all_due(now, frozenset(GATHERED))
+            self.gather.end(channel, self.follower.job, now)
 
     def _take_baseline(self, index: int, done: Done, now: float) -> None:
         """Take a reading from before the job; one that is older than the run is not enough.
