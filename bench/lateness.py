@@ -18,7 +18,7 @@ from validator.ports import Source
 from validator.suite import CheckSpec
 
 RUNS = 12
-LANES = 6
+LANES = 12
 SETTLE = 2.0
 SECOND_LOOK = 5.0
 LATE = (0.5, 1.5, 3.0)

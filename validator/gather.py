@@ -359,7 +359,9 @@ class Gather:
         waits = channel.pushing or quiet or not channel.wanted
         if channel.again is not None and channel.error is None:
             candidates = [] if waits else [self._scrape_due(channel, job, now)]
-            times = []
+            # What is missing is missing once the lag budget has passed: no scrape is waited for.
+            deadline = (job.ended or now) + channel.lag_budget
+            times = [deadline] if missing and deadline > channel.last_asked else []
         elif waits and channel.error is None:
             candidates = []
         elif channel.error is not None:
