@@ -52,6 +52,7 @@ class Channel:
     step: float = 0.0
     full: float | None = None
     as_of: float | None = None
+    renewed: float = float("-inf")
     again: float | None = None
     error: SourceError | None = None
     partial: str = ""
@@ -113,6 +114,7 @@ class Channel:
             shown_by=self.shown_by,
             baseline=self.baseline,
             as_of=self.as_of,
+            renewed=self.renewed,
         )
 
 

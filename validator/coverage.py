@@ -30,7 +30,8 @@ class Asked:
     help. `partial` says why an answer was not whole, `lacked` that the last one had less than an
     earlier one: then what it has not need not be missing. `shown_by` is what showed that the source
     works. `baseline` says why what was read before the job cannot be trusted, empty if it can, or
-    if nothing had to be read.
+    if nothing had to be read. `renewed` is when the question last changed, because another trace
+    of the job was found.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Asked:
     baseline: str
     as_of: float | None = None
     lacked: str = ""
+    renewed: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def _cover_one(
         if fresh >= limit and scraped and not (moment.missing and source.lacked):
             waited = f"{fresh - ended:.1f} s after the job's end"
             return CoverageState.EXHAUSTED, f"{source.name} answered in full {waited}"
-    if source.hopeless or moment.now >= patience_ends(source.lag_budget, moment, ended):
+    if source.hopeless or moment.now >= patience_ends(source, moment, ended):
         return _given_up(signal, source, moment, ended)
     return CoverageState.OPEN, f"waiting for {signal} in {source.name}"
 
@@ -118,9 +120,10 @@ def _given_up(
     return CoverageState.UNREACHABLE, f"{source.name} gave no answer after the job's end"
 
 
-def patience_ends(lag_budget: float, moment: Moment, ended: float) -> float:
+def patience_ends(source: Asked, moment: Moment, ended: float) -> float:
     """Return when a source that has shown nothing is given up."""
-    return max(ended + lag_budget, ended + moment.settle) + moment.patience
+    due = max(ended + source.lag_budget, ended + moment.settle)
+    return max(due, source.renewed) + moment.patience
 
 
 def next_moment(sources: Sequence[Asked], moment: Moment) -> list[float]:

@@ -94,8 +94,8 @@ class Gather:
         channel.answers += 1
         channel.error = None
         channel.partial = "" if answer.full else "; ".join(answer.findings) or "partial answer"
-        had = channel.shown_by and channel.signal not in (Signal.ALERTS, Signal.SEARCH)
-        if had and _shows_nothing(answer):
+        shown = channel.shown_by and channel.signal not in (Signal.ALERTS, Signal.SEARCH)
+        if shown and _shows_nothing(answer):
             channel.partial = _NOTHING_LEFT
         if not channel.partial:
             channel.full, channel.as_of = asked, answer.as_of
@@ -130,11 +130,13 @@ class Gather:
         }
         return replace(job, id=str(values.pop())) if len(values) == 1 else job
 
-    def forget_stale(self, job: Job) -> None:
+    def forget_stale(self, job: Job, now: float) -> None:
         """Forget the fullness of answers to questions that did not name all of the job's traces."""
         known = frozenset(ref.trace_id for ref in job.traces)
         for channel in self.channels:
             if channel.signal in OF_THE_JOB and not known <= channel.asked_for:
+                if channel.full is not None:
+                    channel.renewed = now
                 channel.full = None
 
     def fail(self, channel: Channel, error: SourceError) -> None:
@@ -303,7 +305,7 @@ class Gather:
         if job.ended is None:
             return float("inf")
         moment = self.moment(channel.signal, job, now, missing=False)
-        return patience_ends(channel.lag_budget, moment, job.ended)
+        return patience_ends(channel.asked(), moment, job.ended)
 
     def asked(self, signal: Signal) -> list[Asked]:
         """Return what is known of the sources of `signal`."""

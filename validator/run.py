@@ -260,7 +260,7 @@ class SuiteRun:
                 self.judging.stale = True
                 self._tell("gathering", f"{len(self.gather.spans)} spans")
             self.follower.job = self.gather.named_job(self.follower.job)
-            self.gather.forget_stale(self.follower.job)
+            self.gather.forget_stale(self.follower.job, now)
         self.gather.plan(channel, self.follower.job, now, done.asked)
         if self.follower.job is not before:
             self._all_due(now, OF_THE_JOB)

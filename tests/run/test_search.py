@@ -79,7 +79,7 @@ def test_an_index_is_left_alone_where_no_check_wants_it() -> None:
 
 @pytest.mark.req("V-03")
 def test_a_lost_part_that_only_the_index_knows_is_in_the_report() -> None:
-    """The verdict does not wait for it: the second trace is told of when it is found."""
+    """No verdict waits for it: when the second trace is found, it is judged with the rest."""
     lost = span("scraper", "run", trace=OTHER, kind=SpanKind.CONSUMER, at=5, job=JOB)
     world, index = index_world(at=21.0)
     index.findable(21.0, OTHER)
@@ -88,3 +88,4 @@ def test_a_lost_part_that_only_the_index_knows_is_in_the_report() -> None:
     assert {hit.trace_id for hit in run.evidence.hits} == {TRACE, OTHER}
     assert OTHER in {ref.trace_id for ref in run.evidence.job.traces}
     assert OTHER in {one.trace_id for one in run.evidence.spans}
+    assert (verdict(run).status, verdict(run).code) == (Status.FAIL, "second_root")
