@@ -111,8 +111,7 @@ def figures(made: Sequence[Made], scrapes: Sequence[Scrape]) -> list[Figure]:
             most,
             "",
             "HTTP requests of the run that made the most, the reading before the job included; in "
-            "the "
-            f"first runs, of metrics that never were before, up to {first}",
+            f"the first runs, of metrics that never were before, up to {first}",
             bound=MOST_REQUESTS,
         ),
     ]

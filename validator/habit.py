@@ -18,6 +18,9 @@ _ENOUGH = 3
 _RUNNING = 2
 """So many looks while the job runs; with the rest, a run stays below ten requests."""
 
+_ENOUGH_LAGS = 10
+"""So many pieces before it is known how late they usually are."""
+
 _LOOKS = 4
 """So many looks after the job's end, if nothing else is said."""
 
@@ -84,12 +87,13 @@ class Habit:
     def _time(self, one: Arrival, ended: float) -> float:
         """Return when a piece became readable, as far as that can be told.
 
-        As long after it happened as others did, if that agrees with the looks; else anywhere
-        between them, over the runs everywhere: so looks go where things may be, and what is not
-        known of them gets less with each run.
+        As long after it happened as others did, if that agrees with the looks and says more than
+        they do; else anywhere between them, over the runs everywhere: so looks go where things may
+        be, and what is not known of them gets less with each run.
         """
-        usual = one.happened + self._usual_lag()
-        if one.after <= usual <= one.by:
+        lag, spread = self._usual_lag()
+        usual = one.happened + lag
+        if one.after <= usual <= one.by and spread <= min(_TIGHT, one.by - one.after):
             return usual
         self.unknown += 1
         between = one.after + (self.unknown * _GOLDEN % 1.0) * (one.by - one.after)
@@ -106,12 +110,15 @@ class Habit:
         apart = max(self.last) - min(self.last)
         return max(one.after, ended + max(self.last) + max(apart, _TIGHT))
 
-    def _usual_lag(self) -> float:
-        """Return how much later than it happened a piece is readable; infinity if that differs."""
-        if len(self.lags) < _REMEMBERED:
-            return math.inf
-        tenths = statistics.quantiles(self.lags, n=10)
-        return tenths[4] if tenths[-1] - tenths[0] <= _TIGHT else math.inf
+    def _usual_lag(self) -> tuple[float, float]:
+        """Return how much later than it happened a piece is readable, and by how much that differs.
+
+        Both are infinite as long as too few are known.
+        """
+        if len(self.lags) < _ENOUGH_LAGS:
+            return math.inf, math.inf
+        tenths = statistics.quantiles(self.lags, n=10, method="inclusive")
+        return tenths[4], tenths[-1] - tenths[0]
 
     def note(
         self, arrivals: Sequence[float], duration: float, decisive: Sequence[float] = ()
