@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 _REMEMBERED = 20
 """So many runs: enough for a quantile, few enough that a change is learned within a day."""
 
+_DECISIVE = 8
+"""So many runs for what decides while the job runs: each knows it better than those before."""
+
 _ENOUGH = 3
 """So many runs before they are a habit."""
 
@@ -56,7 +59,7 @@ class Habit:
     `unknown` counts the pieces of which it is not.
     """
 
-    decisive: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    decisive: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=_DECISIVE))
     last: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     counts: deque[int] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     lags: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
