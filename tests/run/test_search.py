@@ -42,7 +42,7 @@ def test_a_trace_is_found_when_the_index_has_it() -> None:
     assert hit.trace_id == TRACE
 
 
-@pytest.mark.req("V-13")
+@pytest.mark.req("V-13", "X-03")
 def test_what_the_index_never_finds_has_failed_after_its_own_lag_budget() -> None:
     """The storage shows that source, tenant and window are right: so it is the index."""
     world, _index = index_world(at=None)
