@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from validator import poll
 from validator.channel import Channel
-from validator.coverage import Asked, Moment, cover, next_moment, patience_ends
+from validator.coverage import Asked, Moment, cover, patience_ends
 from validator.errors import SourceError, SourceFailure
 from validator.habit import Arrival
+from validator.looks import OF_THE_JOB, cost_of, next_look
 from validator.model import (
     Alert,
     Coverage,
@@ -28,14 +29,11 @@ from validator.model import (
     Span,
     TraceRef,
 )
-from validator.ports import Answer, Question, Searching
+from validator.ports import Answer, Question
 from validator.traces import parent_id_for, select
 
 GATHERED = (Signal.TRACES, Signal.LOGS, Signal.METRICS, Signal.ALERTS, Signal.SEARCH)
 """What sources are asked for."""
-
-OF_THE_JOB = frozenset({Signal.TRACES, Signal.LOGS})
-"""What the job leaves while it runs; of the others the state after its end is what counts."""
 
 _NANOSECONDS = 1e9
 
@@ -103,7 +101,7 @@ class Gather:
         channel.findings.update(dict.fromkeys(answer.findings))
         channel.missing = answer.missing
         channel.heard.update(answer.heard)
-        channel.spent += _cost(channel) + (not (channel.shown_by or answer.spans or answer.logs))
+        channel.spent += cost_of(channel) + (not (channel.shown_by or answer.spans or answer.logs))
         had = len(channel.arrived)
         new = self._add(channel, answer, now)
         channel.newest = channel.arrived[had:] or channel.newest
@@ -142,7 +140,7 @@ class Gather:
     def fail(self, channel: Channel, error: SourceError) -> None:
         """Note that the channel could not be asked."""
         channel.error = error
-        channel.spent += _cost(channel)
+        channel.spent += cost_of(channel)
         if error.failure is SourceFailure.PARTIAL:
             channel.partial = error.detail
 
@@ -350,79 +348,8 @@ class Gather:
     def _next(self, channel: Channel, job: Job, now: float) -> float | None:
         """Return when the channel is due next by what is known now, None if nothing is due."""
         missing = channel.signal in self.missing
-        times = next_moment(
-            [channel.asked()], self.moment(channel.signal, job, channel.last_asked, missing=missing)
-        )
-        if job.ended is not None and channel.lags.exceeds(channel.source.lag_budget):
-            # Waited for longer than declared: without a look at that time nobody could say so.
-            declared = job.ended + channel.source.lag_budget + self.skew
-            times = sorted([*times, *([declared] if declared > channel.last_asked else [])])
-        quiet = channel.signal not in OF_THE_JOB and job.ended is None
-        waits = channel.pushing or quiet or not channel.wanted
-        if channel.again is not None and channel.error is None:
-            candidates = [] if waits else [self._scrape_due(channel, job, now)]
-            # What is missing is missing once the lag budget has passed: no scrape is waited for.
-            deadline = (job.ended or now) + channel.lag_budget
-            times = [deadline] if missing and deadline > channel.last_asked else []
-        elif waits and channel.error is None:
-            candidates = []
-        elif channel.error is not None:
-            candidates = [now + channel.step]
-        elif job.ended is None or channel.signal not in OF_THE_JOB:
-            candidates = self._while_running(channel, job, now)
-        else:
-            candidates = self._after_end(channel, job.ended, now)
-        return min([*candidates, *times[:1]], default=None)
-
-    def _while_running(self, channel: Channel, job: Job, now: float) -> list[float]:
-        """Return when to look next while the job runs: when a verdict is decided, as a rule."""
-        if not channel.habit.known or job.existing or channel.signal not in OF_THE_JOB:
-            return [now + channel.step]
-        began = now if job.submitted is None else job.submitted
-        looks = [began + seconds for seconds in channel.habit.running()]
-        ahead = [time for time in looks if time > now + poll.LEAST / 5]
-        if looks and not ahead and not channel.arrived and channel.extra < poll.STRAGGLERS:
-            channel.extra += 1
-            return [now + poll.STRAGGLER * channel.extra]
-        return ahead[:1] or [now + poll.RUNNING_MOST]
-
-    def _after_end(self, channel: Channel, ended: float, now: float) -> list[float]:
-        """Return when to look next for what comes after the job's end, as long as that may be.
-
-        What is kept back is for the looks at which time decides.
-        """
-        cost = _cost(channel)
-        left = max(poll.MOST - channel.spent - 2 * cost, poll.FIRST - channel.answers) // cost
-        habit, asked = channel.habit, channel.last_asked - ended
-        if habit.known:
-            most = min(left, poll.AFTER_END)
-            looks = habit.after_end(most, since=asked if asked > 0 else -1.0) if most > 0 else ()
-        elif left <= 0:
-            return []
-        else:
-            looks = channel.lags.looks()
-            if not looks:
-                return [now + channel.step]
-        ahead = [ended + one for one in looks if ended + one > now + poll.LEAST / 5]
-        if ahead:
-            return ahead[:1]
-        room = left >= 0 and channel.extra < poll.STRAGGLERS
-        if room and habit.misses(len(channel.arrived)):
-            channel.extra += 1
-            return [now + poll.STRAGGLER * channel.extra]
-        return []
-
-    def _scrape_due(self, channel: Channel, job: Job, now: float) -> float:
-        """Return when to look again at what is scraped at intervals.
-
-        At the first scrape after the job's end, then at the first after which nothing new for the
-        settle time would be known; what is still missing then is looked for ever less often.
-        """
-        ended, as_of = job.ended or now, channel.as_of or now
-        quiet = max(self.last_new.get(channel.signal, ended), ended) + self.settle
-        wanted = ended if as_of < ended else quiet if as_of < quiet else now + channel.step
-        soonest = max(wanted, now + poll.LEAST)
-        return poll.scrape_after(soonest, as_of=as_of, again=channel.again or now)
+        moment = self.moment(channel.signal, job, channel.last_asked, missing=missing)
+        return next_look(channel, job, now, moment, self.skew)
 
     def woken(self, source: str, job: Job, now: float) -> None:
         """Make the channels of a source due that has something new."""
@@ -496,12 +423,6 @@ def with_traces(job: Job, found: Iterable[TraceRef]) -> Job:
     first = (job.traces or more)[0].trace_id
     parent = job.sent_parent or (parent_id_for(first) if job.existing else "")
     return replace(job, traces=(*job.traces, *more), sent_parent=parent)
-
-
-def _cost(channel: Channel) -> int:
-    """Return how many requests a look takes: where traces are read by their ids, one for each."""
-    by_id = isinstance(channel.source, Searching) and channel.signal is Signal.TRACES
-    return max(1, len(channel.asked_for)) if by_id else 1
 
 
 def _shows_nothing(answer: Answer) -> bool:

@@ -16,8 +16,9 @@ from validator.channel import Channel, channels
 from validator.errors import SourceError, SourceFailure, ValidatorError
 from validator.executor import Done, Executor
 from validator.follow import Follower, Step
-from validator.gather import OF_THE_JOB, Gather, with_traces
+from validator.gather import Gather, with_traces
 from validator.judging import Judging, verdicts_of_record
+from validator.looks import OF_THE_JOB
 from validator.model import JobState, Run, Signal
 from validator.plan import Parts, Plan, new_job
 from validator.ports import Answer, Plantable, Waking
