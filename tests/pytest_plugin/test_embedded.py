@@ -46,31 +46,6 @@ def test_afterwards():
 """
 
 
-TURN = """\
-import os
-import psycopg
-from validator.pytest_plugin import submit_job, wait_for_completion
-
-
-def rows(table):
-    with psycopg.connect(os.environ["DATABASE"]) as database:
-        return database.execute(f"SELECT * FROM {table}").fetchall()
-
-
-def test_meanwhile():
-    job_id = submit_job(url="https://example.com")
-    wait_for_completion(job_id)
-    assert len(rows("leases")) == 1
-    with psycopg.connect(os.environ["DATABASE"]) as database:
-        query = "SELECT count(*) FROM jobs WHERE run_id IS NOT NULL"
-        assert database.execute(query).fetchone() == (1,)
-
-
-def test_afterwards():
-    assert rows("leases") == rows("jobs") == []
-"""
-
-
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Return a pipeline that exports to where the tests' collector listens."""

@@ -57,13 +57,22 @@ class Reply:
     took: float = 0.0
 
     @property
-    def clock_offset(self) -> float | None:
-        """Return by how many seconds the server's clock is ahead of ours, None if unknown.
+    def clock_bounds(self) -> tuple[float, float] | None:
+        """Return the least and the most seconds by which the server's clock may be ahead of ours.
 
-        From its `Date`, which is in whole seconds and of a moment within the `took` seconds: so
-        it is good to half a second and half of `took`. What a cache answers says nothing of it.
+        From its `Date`, which leaves out parts of a second and is of a moment within the `took`
+        seconds. None if it does not say, and for what a cache answers.
         """
         date = moment(self.headers.get("Date", ""))
         if date is None or self.headers.get("Age", "0").strip() != "0":
             return None
-        return date + 0.5 - (self.sent + self.took / 2)
+        return date - (self.sent + self.took), date + 1.0 - self.sent
+
+    @property
+    def clock_offset(self) -> float | None:
+        """Return by how many seconds the server's clock is ahead of ours, None if unknown.
+
+        Good to half a second and half of `took`.
+        """
+        bounds = self.clock_bounds
+        return None if bounds is None else sum(bounds) / 2

@@ -26,7 +26,6 @@ from validator.sources.otlp import Oddities
 from validator.sources.otlp_json import NotOtlpError
 from validator.sources.otlp_json_spans import spans_in
 from validator.sources.otlp_spans import Decoded
-from validator.sources.probing import probed
 from validator.sources.trace_store import PROBE, Hits, TraceStore
 
 _V3, _V2 = "/api/v3/traces", "/api/traces"
@@ -56,13 +55,13 @@ class JaegerSource(TraceStore):
 
     def probe(self) -> Probed:
         """Ask for a trace that nobody has, and for the services that are known."""
-        seen = probed(self._http, lambda: self._get(PROBE, math.inf)[0])
+        reply, _ = self._get(PROBE, math.inf)
         notes = []
         if not self._v3:
             notes.append("v3 of the API is not there: v2 is used, whose times are microseconds")
         if not self._services(math.inf):
             notes.append("no service is known: is anything sent, and is this the right tenant?")
-        return replace(seen, notes=tuple(notes))
+        return Probed("", reply.took, reply.clock_offset, tuple(notes))
 
     def _fetch(self, trace_id: str, until: float) -> Decoded:
         """Return the spans of one trace, none if it is not there (yet)."""

@@ -19,7 +19,6 @@ from validator.sources.http import Call, Http, Reply, shown
 from validator.sources.loki_answer import Read, entries_of
 from validator.sources.loki_lines import Entry, line_of, names_job
 from validator.sources.loki_query import logql
-from validator.sources.probing import probed
 
 PAGE = 5_000
 """Lines of one answer: Loki's `max_entries_limit_per_query`."""
@@ -121,15 +120,9 @@ class LokiSource(SourceBase):
         window = (("start", _nanoseconds(now - _LOOKED_BACK)), ("end", _nanoseconds(now)))
         url = f"{self._url}/loki/api/v1/query_range"
         call = Call(url, params=(("query", self._selector), ("limit", "1"), *window))
-        replies: list[Reply] = []
-
-        def ask() -> Reply:
-            replies.append(self._call(call))
-            return replies[-1]
-
-        found = probed(self._http, ask, version=self._version())
+        version, reply = self._version(), self._call(call)
         notes = []
-        if not self._entries(self._document(replies[-1], url), url):
+        if not self._entries(self._document(reply, url), url):
             labels = self._list("labels", window)
             notes.append(
                 f"no line of the last hour matches the selector {self._selector}; there are "
@@ -137,7 +130,7 @@ class LokiSource(SourceBase):
                 if labels
                 else "no stream at all in the last hour: is it the right tenant?"
             )
-        return replace(found, notes=tuple(notes))
+        return Probed(version, reply.took, reply.clock_offset, tuple(notes))
 
     def _version(self) -> str:
         """Return the version, empty where a gateway does not let the question through."""

@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from validator.errors import SourceError, SourceFailure
@@ -88,15 +87,15 @@ class JsonApi:
 
     def read(self, path: str, *params: tuple[str, str]) -> Told:
         """Return the JSON at `path`, whatever its form; raises `SourceError`."""
-        began = self.clock.now()
+        began = self.clock.monotonic()
         url = f"{self._url}/{path}"
         call = Call(url, params=params, headers=_JSON, also=_READ, until=self._until)
         reply = self._http.call(call)
-        ended = self.clock.now()
+        latency = self.clock.monotonic() - began
         if reply.status >= 300:
             raise self._refused(url, reply)
         document = self._parsed(url, reply)
-        return Told(document, (), _offset(reply, began, ended), ended - began)
+        return Told(document, (), reply.clock_bounds, latency)
 
     def get(self, path: str, *params: tuple[str, str]) -> Told:
         """Return the data of Prometheus's envelope at `path`; raises `SourceError`."""
@@ -166,15 +165,6 @@ _PLAIN = "text/plain"
 def _short(words: object) -> str:
     """Return a server's words on one line that is not long."""
     return " ".join(str(words).split())[:_SAID]
-
-
-def _offset(reply: Reply, began: float, ended: float) -> tuple[float, float] | None:
-    """Return by how much the server's clock may be ahead; `Date` leaves out parts of a second."""
-    try:
-        date = parsedate_to_datetime(reply.headers["Date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return None
-    return date - ended, date + 1.0 - began
 
 
 def ahead(offset: tuple[float, float] | None) -> float:

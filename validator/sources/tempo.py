@@ -20,7 +20,6 @@ from validator.sources.api import named
 from validator.sources.http import Reply
 from validator.sources.otlp_json import NotOtlpError
 from validator.sources.otlp_spans import Decoded
-from validator.sources.probing import probed
 from validator.sources.trace_store import PROBE, Hits, TraceStore
 
 _TOO_LARGE = "response larger than the max"
@@ -42,7 +41,7 @@ class TempoSource(TraceStore):
 
     def probe(self) -> Probed:
         """Ask for a trace that nobody has, for its version, and whether anything is there."""
-        seen = probed(self._http, lambda: self._get(PROBE, math.inf)[0])
+        reply, _ = self._get(PROBE, math.inf)
         notes = []
         if self._v1:
             notes.append("v2 of the API is not there: v1 is used, which does not tell PARTIAL")
@@ -52,7 +51,7 @@ class TempoSource(TraceStore):
                 "the search finds no trace of the last hour: is anything sent, and is this the "
                 "tenant that it is sent to?"
             )
-        return Probed(self._version(), seen.latency, seen.clock_offset, tuple(notes))
+        return Probed(self._version(), reply.took, reply.clock_offset, tuple(notes))
 
     def _version(self) -> str:
         """Return what Tempo says of itself; a build of one's own says nothing."""
