@@ -233,8 +233,8 @@ class SuiteRun:
                 self._tell("waiting", f"for {channel.source.name} to be scraped before the job")
                 channel.next_at = max(answer.again or 0.0, now + poll.LEAST)
                 return
-            why = f"had no scrape between {channel.lag_budget:g} s before the job and the job"
-        elif (answer is None or not answer.full) and channel.requests < _READINGS:
+            why = f"was not scraped within {channel.lag_budget:g} s (its lag budget) before the job"
+        elif _may_be_torn(done) and channel.requests < _READINGS:
             channel.next_at = now + _REREAD  # a page may have been torn while it was written
             return
         elif answer is None:
@@ -316,6 +316,13 @@ class SuiteRun:
 
     def _tell(self, event: str, detail: str) -> None:
         self.parts.observer.on_event(self.plan.mark.run_id, self.plan.suite.name, event, detail)
+
+
+def _may_be_torn(done: Done) -> bool:
+    """Whether what was read is not whole, or no reading at all, and the next may be."""
+    if isinstance(done.error, SourceError):
+        return done.error.retriable
+    return done.error is not None or not done.value.full
 
 
 def _as_source_error(channel: Channel, error: ValidatorError) -> SourceError:
