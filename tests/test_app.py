@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.sources.servers import Canned, always, serving
 from tests.traces import TRACE
 from validator.app import App, Existing, Interrupted, existing_job, wanted_metrics, with_overrides
 from validator.config import load_settings
 from validator.model import JobState, Run
+from validator.report import FORMATS, exit_code
+from validator.submit.sender import Means
 from validator.suite import CheckSpec, Suite
 from validator.traces import parent_id_for
 
@@ -134,25 +137,73 @@ def test_of_an_existing_job_only_what_was_given_is_known(job_id: str, trace_id: 
     assert job.submitted is None
 
 
-def test_an_interrupt_that_no_run_has_heard_is_raised_again(tmp_path: Path) -> None:
-    """Ctrl-C between two suites: the second is not made, and nobody takes that for the whole."""
-    ended = threading.Event()
+@dataclass
+class Pressing(Watching):
+    """Presses Ctrl-C when the first run has ended, before it lets anybody go on."""
 
-    class Pressing(Watching):
-        def on_run(self, run: Run) -> None:
-            super().on_run(run)
-            if not ended.is_set():
-                ended.set()
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-                self.submitting.clear()
-                self.submitting.wait(0.5)
+    pressed: bool = False
 
+    def on_run(self, run: Run) -> None:
+        """Press once, and wait until that was heard."""
+        super().on_run(run)
+        if not self.pressed:
+            self.pressed = True
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            self.submitting.clear()
+            self.submitting.wait(0.5)
+
+
+def test_what_an_interrupt_kept_from_being_made_is_no_pass(tmp_path: Path) -> None:
+    """Between two suites: a report of the first alone would say that all is well."""
+    watching = Pressing()
+    with serving(always(Canned(body=b'{"id": "j"}'))) as served, app(tmp_path, served.url) as made:
+        done, other = made.check([suite("a"), suite("b")], watching)
+    assert watching.runs == [done, other]
+    assert (exit_code([done]), exit_code([done, other])) == (0, 3)
+    assert (other.suite, other.interrupted) == ("b", True)
+    assert len(served.requests) == 1
+    for name in FORMATS:
+        assert "interrupted before its turn" in FORMATS[name]([done, other])
+
+
+def test_an_interrupt_when_all_is_judged_is_raised_again(tmp_path: Path) -> None:
+    """Nothing is lost, and the process still ends as one that was interrupted."""
     watching = Pressing()
     with (
         serving(always(Canned(body=b'{"id": "j"}'))) as served,
         app(tmp_path, served.url) as made,
         pytest.raises(Interrupted) as interrupted,
     ):
-        made.check([suite("a"), suite("b")], watching)
-    assert [run.suite for run in watching.runs] == ["a"]
+        made.check([suite("a")], watching)
     assert interrupted.value.runs == tuple(watching.runs)
+    assert not watching.runs[0].interrupted
+
+
+def test_an_interrupt_before_a_second_look_makes_no_whole_run(tmp_path: Path) -> None:
+    """The second look was asked for, and nobody has looked: neither raised nor a pass."""
+    watching = Pressing()
+    with serving(always(Canned(body=b'{"id": "j"}'))) as served, app(tmp_path, served.url) as made:
+        (run,) = made.check([suite("a")], watching, second_look=60.0)
+    assert (run.interrupted, run.second_look, exit_code([run])) == (True, None, 3)
+    assert watching.runs[-1] == run
+
+
+def test_each_run_lets_go_of_its_connections(tmp_path: Path) -> None:
+    """The target's session of a run is closed with it, however many runs a process makes."""
+
+    class Noting(requests.Session):
+        closed = 0
+
+        def close(self) -> None:
+            Noting.closed += 1
+            super().close()
+
+    class Own(App):
+        def _means(self) -> Means:
+            return replace(super()._means(), session=Noting())
+
+    with serving(always(Canned(body=b'{"id": "j"}'))) as served:
+        settings = app(tmp_path, served.url).settings
+        with Own(settings) as made:
+            made.check([suite("a"), suite("b")], Watching())
+            assert Noting.closed == 2

@@ -260,9 +260,11 @@ def test_an_interrupt_ends_the_waiting(api: tuple[Api, str], tmp_path: Path) -> 
             if event == "waiting":
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    with app(tmp_path, url) as made, pytest.raises(KeyboardInterrupt):
-        made.check([suite("a"), suite("b")], Pressing())
+    with app(tmp_path, url) as made:
+        runs = made.check([suite("a"), suite("b")], Pressing())
     assert set(target.log) == {"PUT lease"}
+    assert [(run.suite, run.interrupted) for run in runs] == [("a", True), ("b", True)]
+    assert exit_code(runs) == 3
 
 
 def test_an_interrupt_in_mid_run_gives_the_lease_back(api: tuple[Api, str], tmp_path: Path) -> None:

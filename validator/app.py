@@ -38,7 +38,7 @@ from validator.submit.sweep import sweep
 from validator.suite import Suite
 from validator.templates import settled
 from validator.traces import parent_id_for
-from validator.turns import Turn, Turns
+from validator.turns import Turn, Turns, not_submitted
 
 PATIENCE = 5.0
 """Seconds beyond its lag budget that a source may take to answer, or to show that it works: long
@@ -54,10 +54,10 @@ class Existing:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM between two runs: `runs` are those that were made."""
+    """Ctrl-C or SIGTERM when all was judged: `runs` are the runs."""
 
     def __init__(self, runs: tuple[Run, ...]) -> None:
-        """Keep what was done: whoever reports must not lose it, nor take it for the whole."""
+        """Keep what was done: whoever reports must not lose it."""
         super().__init__()
         self.runs = runs
 
@@ -157,9 +157,8 @@ class App:
 
         Suites run one after the other, since what one job does to the metrics must not be taken
         for another's; those that declare `concurrent` run beside them. `KeyboardInterrupt` ends
-        every run early; each still cleans up and is recorded. It is raised again, as
-        `Interrupted`, when no run says so: then it came before the first, between two, or when all
-        was judged.
+        every run early; each still cleans up and is recorded, and so is what it kept from being
+        made. It is raised again, as `Interrupted`, when all was judged already.
         """
         lanes: list[list[Suite]] = [[suite for suite in suites if not suite.concurrent]]
         lanes += [[suite] for suite in suites if suite.concurrent]
@@ -169,29 +168,35 @@ class App:
         def lane(members: list[Suite]) -> None:
             made: list[Turn] = []
             for suite in members:
-                plan = self.plan(suite, existing)
-                turn = None if stopped.is_set() else self._run(plan, observer, stopped)
+                if stopped.is_set():
+                    break
+                turn = self._run(self.plan(suite, existing), observer, stopped)
                 if turn is not None:
                     made.append(turn)
                     found[suite.name] = turn.run
-            if second_look is not None:
-                for turn in made:
-                    again = self._look_again(turn, second_look, observer, stopped)
-                    found[again.suite] = again
+            for turn in made if second_look is not None else ():
+                again = self._look_again(turn, second_look or 0.0, observer, stopped)
+                found[again.suite] = again
 
         with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
             futures = [pool.submit(lane, members) for members in lanes if members]
             try:
                 _first_failure(futures)
             except KeyboardInterrupt:
-                stopped.set()
-                with self._lock:
-                    for executor in self._executors:
-                        executor.interrupt()
+                self._stop(stopped)
                 _first_failure(futures)
+                missed = [suite for suite in suites if suite.name not in found]
+                found |= {suite.name: self._not_made(suite, existing, observer) for suite in missed}
                 if not any(run.interrupted for run in found.values()):
                     raise Interrupted(_in_order(found, suites)) from None
         return _in_order(found, suites)
+
+    def _stop(self, stopped: threading.Event) -> None:
+        """End what is under way, and begin nothing more."""
+        stopped.set()
+        with self._lock:
+            for executor in self._executors:
+                executor.interrupt()
 
     @contextmanager
     def _executor(self, stopped: threading.Event) -> Iterator[ThreadExecutor]:
@@ -212,7 +217,10 @@ class App:
         """Make a run in its turn; None if stopped before."""
         with self._executor(stopped) as executor:
             parts = Parts(self.clock, executor, observer)
-            turn = self.turns.run(plan, parts, executor.interrupt, stopped)
+            try:
+                turn = self.turns.run(plan, parts, executor.interrupt, stopped)
+            finally:
+                plan.target.submitter.close()
         if turn is not None:
             observer.on_run(turn.run)
         return turn
@@ -220,17 +228,28 @@ class App:
     def _look_again(
         self, turn: Turn, after: float, observer: Observer, stopped: threading.Event
     ) -> Run:
-        """Look at a run once more, `after` seconds after its verdicts, unless stopped meanwhile."""
-        run = turn.run
-        wait = max(0.0, run.finished + after - self.clock.now())
-        if turn.suite_run is None or stopped.wait(wait):
+        """Look at a run once more, `after` seconds after its verdicts.
+
+        A run of which an interrupt kept that from being done is no whole run.
+        """
+        run, again = turn.run, None
+        if turn.suite_run is None:
             return run
-        with self._executor(stopped) as executor:
-            again = turn.suite_run.look_again(run, executor)
-        if again is None:
-            return run
+        if not stopped.wait(max(0.0, run.finished + after - self.clock.now())):
+            with self._executor(stopped) as executor:
+                again = turn.suite_run.look_again(run, executor)
+        again = again or replace(run, interrupted=True)
         observer.on_run(again)
         return again
+
+    def _not_made(self, suite: Suite, existing: Existing | None, observer: Observer) -> Run:
+        """Record what an interrupt kept from being made: who reads a report takes it for all."""
+        plan = self.plan(suite, existing)
+        plan.target.submitter.close()
+        run = not_submitted(plan, "it was interrupted before its turn", self.clock.now())
+        run = replace(run, interrupted=True)
+        observer.on_run(run)
+        return run
 
     def plan(self, suite: Suite, existing: Existing | None = None) -> Plan:
         """Return the run of a suite that is to be made, under a mark of its own."""
@@ -272,7 +291,7 @@ class App:
 
 
 def _in_order(found: Mapping[str, Run], suites: Sequence[Suite]) -> tuple[Run, ...]:
-    return tuple(found[suite.name] for suite in suites if suite.name in found)
+    return tuple(found[suite.name] for suite in suites)
 
 
 def swept(settings: Settings, name: str) -> tuple[str, str]:

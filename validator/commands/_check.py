@@ -66,6 +66,8 @@ def run(  # noqa: PLR0913 - one parameter an option of the command line
             while chosen:
                 done = app.check(chosen, observer, existing, second_look)
                 made |= {run.suite: run for run in done}
+                if any(run.interrupted for run in done):
+                    break
                 chosen = _again(chosen, done, late=app.clock.monotonic() + _PAUSE > until)
                 if chosen:
                     app.clock.sleep(_PAUSE)

@@ -63,7 +63,7 @@ def check(**options: Any) -> None:
     if options["format_"] != "console":
         click.echo(FORMATS[options["format_"]](runs), nl=False)
     write_reports(runs, options["outputs"])
-    code = exit_code(runs) if runs or not interrupted else 3
+    code = exit_code(runs)
     if interrupted:
         click.echo("obs-validator: interrupted", err=True)
         code = code or 3

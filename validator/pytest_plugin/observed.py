@@ -166,6 +166,7 @@ class Observed(SuiteRun):
             finally:
                 self.open = False
                 self.parts.executor.close()
+                self.plan.target.submitter.close()
                 within = _HURRY if interrupted else math.inf
                 remark = self.entered.leave(within) if self.entered else ""
                 self.findings |= {remark: None} if remark else {}
