@@ -15,7 +15,6 @@ from validator.ports import (
     Answer,
     LogSource,
     MetricSource,
-    Plantable,
     Question,
     Searching,
     Source,
@@ -32,7 +31,8 @@ class Channel:
     asked only when the job has ended, for what it may prove. `next_at` is when it is due, None
     while it waits to be woken. `full` is when the last whole answer was asked for, `as_of` the
     earlier moment that it speaks of and `again` when there is more to see, where the source says
-    so. `asked_for` are the traces that the last question named.
+    so. `troubled` tells that the last question gave an error, or an answer that was not whole or had
+    less than an earlier one. `asked_for` are the traces that the last question named.
     `lags` and `habit` outlive the run, `arrived` is when what is new of this one became readable
     (`newest` that of the last answer with anything new, `decisive` what decided a verdict while the
     job ran), `spent` how many requests all looks took, as far as can be told, `extra` counts the
@@ -57,6 +57,7 @@ class Channel:
     error: SourceError | None = None
     partial: str = ""
     lacked: str = ""
+    troubled: bool = False
     shown_by: str = ""
     baseline: str = ""
     pushed_before: set[tuple[str, str]] | None = None
@@ -143,7 +144,6 @@ def channels(
             found.append(Channel(source, Signal.ALERTS, _alerts(source)))
     for channel in found:
         channel.wanted = channel.signal in wanted
-        channel.spent = int(isinstance(channel.source, Plantable))
     return found
 
 

@@ -29,7 +29,7 @@ from validator.model import (
     Span,
     TraceRef,
 )
-from validator.ports import Answer, Question
+from validator.ports import Answer, Question, Source
 from validator.traces import parent_id_for, select
 
 GATHERED = (Signal.TRACES, Signal.LOGS, Signal.METRICS, Signal.ALERTS, Signal.SEARCH)
@@ -65,8 +65,9 @@ class Gather:
     hits: dict[tuple[str, str], SearchHit] = field(default_factory=dict)
     last_new: dict[Signal, float] = field(default_factory=dict)
     missing: frozenset[Signal] = frozenset()
+    planted: set[str] = field(default_factory=set)
 
-    def question(self, job: Job, now: float) -> Question:
+    def question(self, channel: Channel, job: Job, now: float) -> Question:
         """Return what to ask for, as far as the job is known by now."""
         return Question(
             job_id=job.id,
@@ -74,8 +75,26 @@ class Gather:
             trace_ids=frozenset(ref.trace_id for ref in job.traces),
             since=self.began - self.skew,
             until=now + self.skew,
-            control=self.control,
+            control=self.control if channel.source.name in self.planted else "",
         )
+
+    def unshown(self) -> list[Source]:
+        """Return the sources of what checks read that nothing has shown to work."""
+        return list(
+            {
+                id(channel.source): channel.source
+                for channel in self.channels
+                if channel.signal in (*OF_THE_JOB, Signal.SEARCH)
+                and channel.wanted
+                and not channel.shown_by
+            }.values()
+        )
+
+    def planting(self, source: str) -> str:
+        """Note that a control record is being sent to a source; return its trace id."""
+        for channel in self.channels:
+            channel.spent += channel.source.name == source
+        return self.control
 
     def take_baseline(self, channel: Channel, answer: Answer | None, why: str) -> None:
         """Keep what was read before the job; `why` says why it is not whole, if it is not."""
@@ -101,7 +120,8 @@ class Gather:
         channel.findings.update(dict.fromkeys(answer.findings))
         channel.missing = answer.missing
         channel.heard.update(answer.heard)
-        channel.spent += cost_of(channel) + (not (channel.shown_by or answer.spans or answer.logs))
+        by_control = channel.source.name in self.planted and _shows_nothing_of_the_run(answer)
+        channel.spent += cost_of(channel) + by_control
         had = len(channel.arrived)
         new = self._add(channel, answer, now)
         channel.newest = channel.arrived[had:] or channel.newest
@@ -154,7 +174,7 @@ class Gather:
                 self.spans[key] = span
                 new = True
                 self._note_lag(channel, now, span)
-                self._note_arrival(channel, now, span.end)
+                self._note_arrival(channel, now, span.end, span.trace_id)
         for line in answer.logs:
             given.add(key_of_line := _line_key(line))
             if key_of_line not in self.logs:
@@ -212,26 +232,33 @@ class Gather:
     def _note_lag(self, channel: Channel, now: float, span: Span) -> None:
         """Measure how late a new span is, as far as it was looked for when it came.
 
-        It is at least as late as the last look that did not find it, and at most as now.
+        It is at least as late as the last look that did not find it, and at most as now: the middle
+        is counted.
         """
         if channel.looked is None or span.trace_id not in channel.looked_for:
             return
         end = span.end / _NANOSECONDS
-        if now - max(channel.looked, end) <= _NEAR:
-            channel.lags.note(now - end)
-            channel.lag = max(now - end, channel.lag or 0.0)
+        after = max(channel.looked, end)
+        if now - after <= _NEAR:
+            lag = (after + now) / 2 - end
+            channel.lags.note(lag)
+            channel.lag = max(lag, channel.lag or 0.0)
         if channel.looked - end > channel.source.lag_budget + self.skew:
             channel.findings[f"slower than its lag budget of {channel.source.lag_budget:g} s"] = (
                 None
             )
 
-    def _note_arrival(self, channel: Channel, now: float, happened: int) -> None:
+    def _note_arrival(
+        self, channel: Channel, now: float, happened: int, trace_id: str = ""
+    ) -> None:
         """Note between when and when a new piece, of what `happened` then, became readable.
 
-        After it happened and after the last look that did not find it, at the latest now.
+        After it happened and after the last look that did not find it, at the latest now. A look
+        that did not ask for its trace tells nothing of it.
         """
         time = min(happened / _NANOSECONDS, now)
-        channel.arrived.append(Arrival(time, max(time, channel.looked or 0.0), now))
+        looked = channel.looked if not trace_id or trace_id in channel.looked_for else None
+        channel.arrived.append(Arrival(time, max(time, looked or 0.0), now))
 
     def learn(self, job: Job) -> None:
         """Let each source's habit learn when what the job left became readable."""
@@ -326,12 +353,14 @@ class Gather:
         """
         woken = channel.next_at
         channel.last_asked = asked
+        troubled = channel.error is not None or bool(channel.lacked or channel.partial)
         channel.step = poll.next_step(
-            channel.step,
+            channel.step if troubled == channel.troubled else 0.0,
             ended=job.ended is not None,
-            failed=channel.error is not None,
+            failed=troubled,
             lag_budget=channel.lag_budget,
         )
+        channel.troubled = troubled
         due = self._next(channel, job, now)
         channel.next_at = min((one for one in (due, woken) if one is not None), default=None)
 
@@ -349,7 +378,9 @@ class Gather:
         """Return when the channel is due next by what is known now, None if nothing is due."""
         missing = channel.signal in self.missing
         moment = self.moment(channel.signal, job, channel.last_asked, missing=missing)
-        return next_look(channel, job, now, moment, self.skew)
+        # At the settle time, or at the deadline; at both if only others miss something.
+        timed = 2 if self.missing - {channel.signal} and not missing else 1
+        return next_look(channel, job, now, moment, skew=self.skew, timed=timed)
 
     def woken(self, source: str, job: Job, now: float) -> None:
         """Make the channels of a source due that has something new."""
@@ -427,8 +458,12 @@ def with_traces(job: Job, found: Iterable[TraceRef]) -> Job:
 
 def _shows_nothing(answer: Answer) -> bool:
     """Whether an answer is what any empty tenant would answer."""
-    found = (answer.spans, answer.logs, answer.samples, answer.traces)
-    return not any(found) and not answer.control_seen and answer.as_of is None
+    nothing = _shows_nothing_of_the_run(answer) and not answer.samples
+    return nothing and not answer.control_seen and answer.as_of is None
+
+
+def _shows_nothing_of_the_run(answer: Answer) -> bool:
+    return not (answer.spans or answer.logs or answer.traces)
 
 
 def _ordered(samples: Iterable[Sample]) -> list[Sample]:

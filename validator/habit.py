@@ -6,26 +6,21 @@ import bisect
 import math
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
-_REMEMBERED = 20
+_REMEMBERED = 40
 """So many runs: enough for a quantile, few enough that a change is learned within a day."""
 
-_DECISIVE = 8
+_DECISIVE = 16
 """So many runs for what decides while the job runs: each knows it better than those before."""
 
 _ENOUGH = 3
 """So many runs before they are a habit."""
 
-_RUNNING = 2
-"""So many looks while the job runs; with the rest, a run stays below ten requests."""
-
 _ENOUGH_LAGS = 10
 """So many pieces before it is known how late they usually are."""
-
-_LOOKS = 4
-"""So many looks after the job's end, if nothing else is said."""
 
 _TIGHT = 0.05
 """Seconds between two looks within which it is known when what came between them came."""
@@ -33,8 +28,14 @@ _TIGHT = 0.05
 _GOLDEN = 0.6180339887
 """Multiples of it, modulo one, are spread evenly however many there are (a Weyl sequence)."""
 
-_MARGIN = 0.005
+_MARGIN = 0.01
 """Seconds by which a look is later than what it is for."""
+
+_NARROW = 0.02
+"""Seconds between looks that are near enough: a shorter wait is not worth another request."""
+
+_RESOLUTION = 0.001
+"""Seconds to which a wait is worth knowing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,29 @@ class Arrival:
     after: float
     by: float
 
+    def since(self, moment: float) -> Arrival:
+        """Return the same, in seconds since a moment."""
+        return Arrival(self.happened - moment, self.after - moment, self.by - moment)
+
 
 @dataclass(slots=True)
 class Habit:
     """The habit of one source, for the jobs of one suite; times in seconds.
 
-    `decisive` are when what decided a verdict while the job ran became readable, after the
-    submission; `last` is when the last piece did, after the job's end; `counts` are how many there
-    were; `lags` how much later than it happened a piece was readable, where that is known;
-    `unknown` counts the pieces of which it is not.
+    What was seen is kept as it was seen, and what it means is reckoned when it is needed: the more
+    is known of the lag, the better is known when the pieces of earlier runs came.
+
+    `decisive` is what decided a verdict while the job ran, since the submission; `last` the last
+    piece of each run since its job's end; `counts` are how many pieces there were; `lags` how much
+    later than it happened a piece was readable, where that is known; `runs` counts what was learned
+    from.
     """
 
-    decisive: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=_DECISIVE))
-    last: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    decisive: deque[tuple[Arrival, ...]] = field(default_factory=lambda: deque(maxlen=_DECISIVE))
+    last: deque[tuple[int, Arrival]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     counts: deque[int] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     lags: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-    unknown: int = 0
+    runs: int = 0
 
     @property
     def known(self) -> bool:
@@ -77,49 +85,43 @@ class Habit:
         submitted: float,
         ended: float,
     ) -> None:
-        """Learn from a run."""
+        """Learn from a run; one that nothing was seen of is no habit."""
+        if not arrived:
+            return
         self.lags.extend(
             (one.after + one.by) / 2 - one.happened
             for one in arrived
             if one.by - one.after <= _TIGHT
         )
-        times = [self._time(one, ended) - submitted for one in arrived]
-        decided = [self._guess(one) - submitted for one in decisive]
-        self.note(times, ended - submitted, decided)
+        lag, _ = self._usual_lag()
+        last = max(arrived, key=lambda one: (min(one.by, one.happened + lag), one.happened))
+        self.decisive.append(tuple(one.since(submitted) for one in decisive))
+        self.last.append((self.runs, last.since(ended)))
+        self.counts.append(len(arrived))
+        self.runs += 1
 
-    def _time(self, one: Arrival, ended: float) -> float:
-        """Return when a piece became readable, as far as that can be told.
+    def _ends(self) -> list[float]:
+        """Return how long after the job's end the last piece of each run became readable."""
+        lag, steady = self._usual_lag()
+        found: list[float] = []
+        for number, one in self.last:
+            usual = one.happened + lag
+            known = one.after <= usual <= one.by and steady <= min(_TIGHT, one.by - one.after)
+            found.append(max(0.0, usual if known else _somewhere(number, one, found)))
+        return found
 
-        As long after it happened as others did, if that agrees with the looks and says more than
-        they do; else anywhere between them, over the runs everywhere: so looks go where things may
-        be, and what is not known of them gets less with each run.
+    def _decided(self) -> list[float]:
+        """Return how long after the submission what decided a verdict became readable.
+
+        As long after it happened as others did, else in the middle, which halves what is unknown:
+        one look is for it, and soon shows better.
         """
-        lag, spread = self._usual_lag()
-        usual = one.happened + lag
-        if one.after <= usual <= one.by and spread <= min(_TIGHT, one.by - one.after):
-            return usual
-        self.unknown += 1
-        between = one.after + (self.unknown * _GOLDEN % 1.0) * (one.by - one.after)
-        return min(between, self._latest(one, ended))
-
-    def _guess(self, one: Arrival) -> float:
-        """Return when a decisive piece became readable: one look is for it, and soon shows better.
-
-        As long after it happened as others did, else in the middle, which halves what is unknown.
-        """
-        usual = one.happened + (statistics.median(self.lags) if self.lags else math.inf)
-        return usual if one.after <= usual <= one.by else (one.after + one.by) / 2
-
-    def _latest(self, one: Arrival, ended: float) -> float:
-        """Return when a piece that came after the usual looks is taken to have come, at most.
-
-        Nobody looked for a while then. That it came soon is likelier than that it came in the
-        middle, and what is taken for too early is seen late once more, and corrected.
-        """
-        if not self.known:
-            return math.inf
-        apart = max(self.last) - min(self.last)
-        return max(one.after, ended + max(self.last) + max(apart, _TIGHT))
+        lag = statistics.median(self.lags) if self.lags else math.inf
+        found = []
+        for one in chain.from_iterable(self.decisive):
+            usual = one.happened + lag
+            found.append(usual if one.after <= usual <= one.by else (one.after + one.by) / 2)
+        return found
 
     def _usual_lag(self) -> tuple[float, float]:
         """Return how much later than it happened a piece is readable, and by how much that differs.
@@ -131,57 +133,82 @@ class Habit:
         tenths = statistics.quantiles(self.lags, n=10, method="inclusive")
         return tenths[4], tenths[-1] - tenths[0]
 
-    def note(
-        self, arrivals: Sequence[float], duration: float, decisive: Sequence[float] = ()
-    ) -> None:
-        """Learn when each piece became readable after the submission, of which some decided.
+    def running(self, most: int) -> tuple[float, ...]:
+        """Return how long after the submission it is worth a look while the job runs.
 
-        `duration` is how long the job took.
+        `most` is how many looks there are in all; those after the job's end get their share.
         """
-        if arrivals:
-            self.decisive.append(tuple(time for time in decisive if time < duration))
-            self.last.append(max(0.0, max(arrivals) - duration))
-            self.counts.append(len(arrivals))
-
-    def running(self) -> tuple[float, ...]:
-        """Return how long after the submission it is worth a look while the job runs."""
         if not self.known:
             return ()
-        return looks([time for run in self.decisive for time in run], _RUNNING)
+        running, _ = spread([self._decided(), self._ends()], most)
+        return running
+
+    def decides(self, count: int) -> bool:
+        """Whether more than `count` pieces have ever decided a verdict while the job ran."""
+        return any(len(run) > count for run in self.decisive)
 
     def misses(self, count: int) -> bool:
-        """Whether `count` pieces are fewer than any run before this one has left."""
-        return len(self.counts) >= _ENOUGH and count < min(self.counts)
+        """Whether `count` pieces are fewer than a run usually leaves."""
+        return len(self.counts) >= _ENOUGH and count < statistics.median_low(self.counts)
 
-    def after_end(self, most: int = _LOOKS, since: float = -1.0) -> tuple[float, ...]:
+    def after_end(self, most: int, since: float = -1.0) -> tuple[float, ...]:
         """Return at most `most` times after the job's end, later than `since`, to look."""
         if not self.known:
             return ()
-        return looks([time for time in self.last if time > since], most)
+        (after,) = spread([[time for time in self._ends() if time > since]], most)
+        return after
 
 
-def looks(arrivals: Sequence[float], most: int) -> tuple[float, ...]:
+def _somewhere(number: int, one: Arrival, others: Sequence[float]) -> float:
+    """Return when a piece came of which only the looks tell: between them, each run elsewhere.
+
+    So looks go where things may be, and what is not known of them gets less with each run. But not
+    long after all `others`: nobody looked for a while then, and that it came soon is likelier. What
+    is taken for too early is seen late once more, and corrected.
+    """
+    between = one.after + (number * _GOLDEN % 1.0) * (one.by - one.after)
+    if len(others) < _ENOUGH:
+        return between
+    apart = max(others) - min(others)
+    return min(between, max(one.after, max(others) + max(apart, _TIGHT)))
+
+
+def spread(parts: Sequence[Iterable[float]], most: int) -> list[tuple[float, ...]]:
     """Return at most `most` times to look so that what has arrived waits as briefly as can be.
 
+    Each of `parts` has a time of its own, and gets at least one look if anything arrived in it.
     The longest wait counts: the narrowest width of which `most` intervals cover all arrivals, each
     looked at a little after it ends, for the next arrival may be later than any so far. As much
     later as they are apart on average, which most are not.
     """
-    times = sorted(arrivals)
-    if not times:
-        return ()
-    low, high = 0.0, times[-1] - times[0]
-    while high - low > 0.001:
+    sorted_parts = [_padded(sorted(part)) for part in parts]
+    high = max((part[-1] - part[0] for part in sorted_parts if part), default=0.0)
+    low, high = _NARROW, max(_NARROW, high)
+    while high - low > _RESOLUTION:
         middle = (low + high) / 2
-        if len(_groups(times, middle)) <= most:
+        if sum(len(_groups(part, middle)) for part in sorted_parts) <= most:
             high = middle
         else:
             low = middle
+    return [_looks(_groups(part, high)) for part in sorted_parts]
+
+
+def _padded(times: Sequence[float]) -> Sequence[float]:
+    """Return times with one before and one after them: the next arrival may be either.
+
+    As far off as they are apart on average, which is how far off it is to be expected.
+    """
+    if len(times) < 2:  # noqa: PLR2004 - nothing is apart
+        return times
+    apart = (times[-1] - times[0]) / (len(times) - 1)
+    return [times[0] - apart, *times, times[-1] + apart]
+
+
+def _looks(groups: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Return a time to look for each group of arrivals, a little after its last."""
     found = []
-    groups = _groups(times, high)
-    for group, after in zip(groups, [*groups[1:], [math.inf]], strict=True):
-        apart = (group[-1] - group[0]) / len(group)
-        found.append(group[-1] + min(apart, (after[0] - group[-1]) / 2) + _MARGIN)
+    for group, after in zip(groups, [*groups[1:], [math.inf]], strict=False):
+        found.append(min(group[-1] + _MARGIN, (group[-1] + after[0]) / 2))
     return tuple(found)
 
 
@@ -190,7 +217,7 @@ def _groups(times: Sequence[float], width: float) -> list[Sequence[float]]:
     groups = []
     index = 0
     while index < len(times):
-        after = bisect.bisect_right(times, times[index] + width)
+        after = bisect.bisect_right(times, times[index] + width + _RESOLUTION)
         groups.append(times[index:after])
         index = after
     return groups

@@ -12,10 +12,13 @@ OF_THE_JOB = frozenset({Signal.TRACES, Signal.LOGS})
 """What the job leaves while it runs; of the others the state after its end is what counts."""
 
 
-def next_look(channel: Channel, job: Job, now: float, moment: Moment, skew: float) -> float | None:
+def next_look(
+    channel: Channel, job: Job, now: float, moment: Moment, *, skew: float, timed: int
+) -> float | None:
     """Return when the channel is due next by what is known now, None if nothing is due.
 
-    `moment` is where the run stood when the channel was asked last.
+    `moment` is where the run stood when the channel was asked last. `timed` is how many looks at
+    which time decides are still to come.
     """
     missing = moment.missing
     times = next_moment([channel.asked()], moment)
@@ -32,12 +35,12 @@ def next_look(channel: Channel, job: Job, now: float, moment: Moment, skew: floa
         times = [deadline] if missing and deadline > channel.last_asked else []
     elif waits and channel.error is None:
         candidates = []
-    elif channel.error is not None:
+    elif channel.troubled:
         candidates = [now + channel.step]
     elif job.ended is None or channel.signal not in OF_THE_JOB:
         candidates = _while_running(channel, job, now)
     else:
-        candidates = _after_end(channel, job.ended, now)
+        candidates = _after_end(channel, job.ended, now, timed)
     return min([*candidates, *times[:1]], default=None)
 
 
@@ -46,27 +49,30 @@ def _while_running(channel: Channel, job: Job, now: float) -> list[float]:
     if not channel.habit.known or job.existing or channel.signal not in OF_THE_JOB:
         return [now + channel.step]
     began = now if job.submitted is None else job.submitted
-    looks = [began + seconds for seconds in channel.habit.running()]
+    looks = [began + seconds for seconds in channel.habit.running(poll.MOST - 2)]
     ahead = [time for time in looks if time > now + poll.LEAST / 5]
-    if looks and not ahead and not channel.arrived and channel.extra < poll.STRAGGLERS:
+    if not channel.habit.decides(len(channel.decisive)):
+        ahead = []
+    elif looks and not ahead and not channel.arrived and channel.extra < poll.STRAGGLERS:
         channel.extra += 1
         return [now + poll.STRAGGLER * channel.extra]
     return ahead[:1] or [now + poll.RUNNING_MOST]
 
 
-def _after_end(channel: Channel, ended: float, now: float) -> list[float]:
+def _after_end(channel: Channel, ended: float, now: float, timed: int) -> list[float]:
     """Return when to look next for what comes after the job's end, as long as that may be.
 
-    What is kept back is for the looks at which time decides.
+    What is kept back is for the `timed` looks, and one for the case that such a look finds
+    something new.
     """
     cost = cost_of(channel)
-    left = max(poll.MOST - channel.spent - 2 * cost, poll.FIRST - channel.answers) // cost
+    kept = timed if cost == 1 else timed + 1  # what takes several requests fails the more easily
+    left = max(poll.MOST - channel.spent - kept * cost, poll.FIRST - channel.answers) // cost
     habit, asked = channel.habit, channel.last_asked - ended
-    if habit.known:
-        most = min(left, poll.AFTER_END)
-        looks = habit.after_end(most, since=asked if asked > 0 else -1.0) if most > 0 else ()
-    elif left <= 0:
+    if left <= 0:
         return []
+    if habit.known:
+        looks = habit.after_end(max(1, left - 1), since=asked if asked > 0 else -1.0)
     else:
         looks = channel.lags.looks()
         if not looks:
@@ -74,8 +80,7 @@ def _after_end(channel: Channel, ended: float, now: float) -> list[float]:
     ahead = [ended + one for one in looks if ended + one > now + poll.LEAST / 5]
     if ahead:
         return ahead[:1]
-    room = left >= 0 and channel.extra < poll.STRAGGLERS
-    if room and habit.misses(len(channel.arrived)):
+    if left > 1 and channel.extra < poll.STRAGGLERS and habit.misses(len(channel.arrived)):
         channel.extra += 1
         return [now + poll.STRAGGLER * channel.extra]
     return []

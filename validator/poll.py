@@ -17,9 +17,6 @@ MOST = 10
 FIRST = 4
 """So many answers there are after a long job, however many requests it took while it ran."""
 
-AFTER_END = 4
-"""So many looks of those are spread over the time after the job's end in which things come."""
-
 RUNNING_MOST = 10.0
 """Seconds after which a source is asked again while a job runs, if it is not before."""
 

@@ -139,10 +139,8 @@ class SuiteRun:
             self._take(done)
 
     def _begin(self) -> None:
-        """Plant control records, read what metrics say before the job, listen to sources."""
+        """Read what metrics say before the job, listen to sources."""
         for source in self.plan.sources:
-            if isinstance(source, Plantable):
-                self._plant(source.name, source)
             if isinstance(source, Waking):
                 self.endings.append(source.on_change(self._waker(source.name)))
         if self.plan.existing is None:
@@ -152,10 +150,6 @@ class SuiteRun:
                     self._ask(index, "baseline")
         if not self.baselines:
             self._begin_job()
-
-    def _plant(self, name: str, source: Plantable) -> None:
-        control = self.gather.control
-        self.parts.executor.start(("plant", name), lambda: source.plant(control))
 
     def _waker(self, name: str) -> Callable[[], None]:
         return lambda: self.parts.executor.wake(("wake", name))
@@ -202,9 +196,7 @@ class SuiteRun:
             case ("wake", str(name)):
                 self.gather.woken(name, self.follower.job, now)
             case ("plant", str(name)):
-                if done.error is not None:
-                    why = f"no control record could be written ({done.error})"
-                    self.findings[f"{name}: {why}"] = None
+                self._take_plant(name, done)
             case ("baseline", int(index)):
                 self._take_baseline(index, done, now)
             case ("ask", int(index)):
@@ -216,8 +208,26 @@ class SuiteRun:
                     self._evidence_is_due(now)
 
     def _evidence_is_due(self, now: float) -> None:
+        """Ask for what the job has left, now that it has ended.
+
+        A control record goes only where nothing of the job has been seen: elsewhere it would show
+        nothing more. It is younger than all that the job left, so where it is visible, that is too.
+        """
         for channel in self.gather.channels:
             self.gather.end(channel, self.follower.job, now)
+        for source in self.gather.unshown():
+            if isinstance(source, Plantable):
+                self._plant(source.name, source)
+
+    def _plant(self, name: str, source: Plantable) -> None:
+        control = self.gather.planting(name)
+        self.parts.executor.start(("plant", name), lambda: source.plant(control))
+
+    def _take_plant(self, name: str, done: Done) -> None:
+        if done.error is None:
+            self.gather.planted.add(name)
+        else:
+            self.findings[f"{name}: no control record could be written ({done.error})"] = None
 
     def _take_baseline(self, index: int, done: Done, now: float) -> None:
         """Take a reading from before the job; one that is older than the run is not enough.
@@ -271,7 +281,7 @@ class SuiteRun:
         channel.in_flight = True
         channel.next_at = None
         channel.requests += 1
-        question = self.gather.question(self.follower.job, self.parts.clock.now())
+        question = self.gather.question(channel, self.follower.job, self.parts.clock.now())
         channel.asked_for = question.trace_ids
         self.parts.executor.start((word, index), lambda: channel.ask(question))
 

@@ -97,7 +97,8 @@ class FakeExecutor:
 class FakeSource:
     """A source of spans and log lines that become readable at times of its script.
 
-    Times are seconds after the clock's start. `latency` is how long each answer takes.
+    Times are seconds after the clock's start. `latency` is how long each answer takes. With
+    `control` what is planted is readable at once; `planted` is when each record was.
     """
 
     clock: FakeClock
@@ -107,12 +108,13 @@ class FakeSource:
     latency: float = 0.0
     control: bool = True
     asked: list[float] = field(default_factory=list)
+    planted: dict[str, float] = field(default_factory=dict)
     began: float = field(init=False)
     _spans: list[tuple[float, Span]] = field(default_factory=list)
     _logs: list[tuple[float, LogLine]] = field(default_factory=list)
     _failures: list[tuple[float, float, SourceFailure]] = field(default_factory=list)
     _partial: list[tuple[float, float]] = field(default_factory=list)
-    _gone: list[tuple[float, str]] = field(default_factory=list)
+    _gone: list[tuple[float, float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Begin the script now."""
@@ -138,15 +140,15 @@ class FakeSource:
         self._partial.append((start, end))
         return self
 
-    def forgets(self, at: float, span_id: str) -> Self:
-        """Leave a span out of every answer from `at` on."""
-        self._gone.append((at, span_id))
+    def forgets(self, at: float, span_id: str, until: float = math.inf) -> Self:
+        """Leave a span out of every answer from `at` on, until `until`."""
+        self._gone.append((at, until, span_id))
         return self
 
     def traces(self, question: Question) -> Answer:
         """Return the spans that are readable by now and wanted."""
         elapsed = self._answering()
-        gone = {span_id for at, span_id in self._gone if at <= elapsed}
+        gone = {span_id for at, until, span_id in self._gone if at <= elapsed < until}
         spans = [span for at, span in self._spans if at <= elapsed and span.span_id not in gone]
         refs = _refs(spans, question)
         wanted = question.trace_ids | {ref.trace_id for ref in refs}
@@ -158,7 +160,7 @@ class FakeSource:
             ),
             traces=refs,
             full=not self._is_partial(elapsed),
-            control_seen=self.control,
+            control_seen=self._control_seen(question),
             findings=("the fake is partial",) if self._is_partial(elapsed) else (),
         )
 
@@ -174,11 +176,18 @@ class FakeSource:
                 or _names_job(dict(line.attributes), question)
             ),
             full=not self._is_partial(elapsed),
-            control_seen=self.control,
+            control_seen=self._control_seen(question),
         )
+
+    def plant(self, trace_id: str) -> None:
+        """Take a control record."""
+        self.planted[trace_id] = self.clock.time - self.began
 
     def close(self) -> None:
         """Let go of nothing."""
+
+    def _control_seen(self, question: Question) -> bool:
+        return self.control and question.control in self.planted
 
     def _answering(self) -> float:
         self.clock.sleep(self.latency)

@@ -13,7 +13,7 @@ from tests.run.world import (
     but,
     verdict,
 )
-from tests.traces import TRACE, pipeline, sid, span
+from tests.traces import JOB, TRACE, line, pipeline, sid, span
 from validator.errors import SourceFailure
 from validator.model import (
     CoverageState,
@@ -94,6 +94,19 @@ def test_a_visible_control_record_makes_nothing_a_fail() -> None:
     run = World().run()
     assert verdict(run).status is Status.FAIL
     assert verdict(run).code == "no_trace"
+
+
+def test_a_control_record_is_written_only_where_nothing_of_the_job_was_seen() -> None:
+    """At the job's end: it is younger than what it is to show, and costs nothing elsewhere."""
+    shown, empty = World(), World()
+    for world in (shown, empty):
+        world.target.script = [(0.0, "x", JobState.RUNNING), (3.0, "done", JobState.PASSED)]
+    shown.source.span(0.1, *pipeline()).log(0.1, line("scraper", "scraped", **{"job.id": JOB}))
+    shown.run()
+    empty.run()
+    assert shown.source.planted == {}
+    (written,) = empty.source.planted.values()
+    assert 3.0 <= written < 3.2
 
 
 @pytest.mark.req("V-13")
@@ -196,6 +209,21 @@ def test_an_answer_that_has_less_is_no_proof_that_something_is_missing() -> None
     found = verdict(world.run())
     assert (found.status, found.code) == (Status.INCONCLUSIVE, "source_unproven")
     assert "an answer lacked 1 traces items that an earlier one had" in found.summary
+
+
+def test_after_an_answer_that_has_less_it_is_asked_again_soon() -> None:
+    """A store that moves a trace shows nothing of it for a moment, and that may be the deadline.
+
+    The verdict waits for a whole answer, but no longer than that.
+    """
+    world = World()
+    spans = but(pipeline(), "chunking")
+    world.source.span(0.1, *spans)
+    for one in spans:
+        world.source.forgets(2.9, one.span_id, until=3.1)
+    found = verdict(world.run())
+    assert (found.status, found.code) == (Status.FAIL, "service_missing")
+    assert 3.1 <= world.decided() <= 3.5
 
 
 def test_who_shows_nothing_any_more_proves_nothing() -> None:
