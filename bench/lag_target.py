@@ -110,6 +110,7 @@ class Jobs:
                 "lines": job.lines,
                 "sent": dict(job.sent),
                 "status": job.status(time.monotonic()),
+                "ended": job.begun + job.ends,
             }
             for job in tuple(self.known.values())
             if job.begun >= oldest
