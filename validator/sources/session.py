@@ -75,6 +75,7 @@ class SourceSession(requests.Session):
         super().__init__()
         self.trust = ""
         self.way: str | None = None
+        self._environment: dict[str, dict[str, Any]] = {}
         self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=()))
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
@@ -93,7 +94,7 @@ class SourceSession(requests.Session):
         Nothing on this machine is asked through a proxy of the environment.
         """
         del args
-        found = super().merge_environment_settings(url, {}, None, None, None)
+        found = self._of_environment(str(url))
         found["stream"] = True  # whoever asks reads within bounds
         if self.trust or found["verify"] is True:
             found["verify"] = self.trust or system_trust()
@@ -103,6 +104,16 @@ class SourceSession(requests.Session):
         elif is_local(str(url)):
             found["proxies"] = {}
         return found
+
+    def _of_environment(self, url: str) -> dict[str, Any]:
+        """Return what the environment says of the server of `url`, read once: it is slow to read."""
+        parts = urlsplit(url)
+        server = f"{parts.scheme}://{parts.netloc}"
+        if server not in self._environment:
+            asked: Any = super().merge_environment_settings(url, {}, None, None, None)
+            self._environment[server] = asked
+        known = self._environment[server]
+        return {**known, "proxies": dict(known["proxies"])}
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - overrides
         """Return nothing: requests would follow with all of our headers, and read without limit."""
