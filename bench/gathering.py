@@ -47,7 +47,7 @@ def _once(size: int, *, remote: bool) -> tuple[float, float, float]:
         _send(endpoint, bodies)
         sent = time.perf_counter()
         gather = _gather(read)
-        question = gather.question(job, time.time())
+        question = gather.question(gather.channels[0], job, time.time())
         asked = time.perf_counter()
         answer = read.traces(question)
         answered = time.perf_counter()

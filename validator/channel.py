@@ -31,14 +31,14 @@ class Channel:
     asked only when the job has ended, for what it may prove. `next_at` is when it is due, None
     while it waits to be woken. `full` is when the last whole answer was asked for, `as_of` the
     earlier moment that it speaks of and `again` when there is more to see, where the source says
-    so. `troubled` tells that the last question gave an error, or an answer that was not whole or had
-    less than an earlier one. `asked_for` are the traces that the last question named.
-    `lags` and `habit` outlive the run, `arrived` is when what is new of this one became readable
-    (`newest` that of the last answer with anything new, `decisive` what decided a verdict while the
-    job ran), `spent` how many requests all looks took, as far as can be told, `extra` counts the
-    looks for stragglers, `lag` is the longest of this run; `looked` is when the
-    last answer had been asked for, and `looked_for` the traces that it spoke of. `known` are the
-    keys of everything that it has ever answered.
+    so. `troubled` tells that the last question gave an error, or an answer that was not whole or
+    had less than an earlier one. `asked_for` are the traces that the last question named. `lags`
+    and `habit` outlive the run, `arrived` is when what is new of this one became readable (`newest`
+    that of the last answer with anything new, `decisive` what decided a verdict while the job ran),
+    `spent` how many requests all looks took, as far as can be told, `extra` counts the looks for
+    stragglers, `lag` is the longest of this run; `looked` is when the last answer had been asked
+    for, and `looked_for` the traces that it spoke of. `known` are the keys of everything that it
+    has ever answered.
     """
 
     source: Source

@@ -14,7 +14,7 @@ from validator.channel import Channel
 from validator.coverage import Asked, Moment, cover, patience_ends
 from validator.errors import SourceError, SourceFailure
 from validator.habit import Arrival
-from validator.looks import OF_THE_JOB, cost_of, next_look
+from validator.looks import OF_THE_JOB, Outlook, cost_of, next_look
 from validator.model import (
     Alert,
     Coverage,
@@ -380,7 +380,7 @@ class Gather:
         moment = self.moment(channel.signal, job, channel.last_asked, missing=missing)
         # At the settle time, or at the deadline; at both if only others miss something.
         timed = 2 if self.missing - {channel.signal} and not missing else 1
-        return next_look(channel, job, now, moment, skew=self.skew, timed=timed)
+        return next_look(channel, job, Outlook(now, moment, self.skew, timed))
 
     def woken(self, source: str, job: Job, now: float) -> None:
         """Make the channels of a source due that has something new."""

@@ -198,7 +198,7 @@ def _padded(times: Sequence[float]) -> Sequence[float]:
 
     As far off as they are apart on average, which is how far off it is to be expected.
     """
-    if len(times) < 2:  # noqa: PLR2004 - nothing is apart
+    if len(times) < 2:
         return times
     apart = (times[-1] - times[0]) / (len(times) - 1)
     return [times[0] - apart, *times, times[-1] + apart]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from validator import poll
 from validator.channel import Channel
 from validator.coverage import Moment, next_moment
@@ -12,19 +14,27 @@ OF_THE_JOB = frozenset({Signal.TRACES, Signal.LOGS})
 """What the job leaves while it runs; of the others the state after its end is what counts."""
 
 
-def next_look(
-    channel: Channel, job: Job, now: float, moment: Moment, *, skew: float, timed: int
-) -> float | None:
-    """Return when the channel is due next by what is known now, None if nothing is due.
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a look is chosen by: the time, and where the run stood when the channel was asked last.
 
-    `moment` is where the run stood when the channel was asked last. `timed` is how many looks at
-    which time decides are still to come.
+    `timed` is how many looks at which time decides are still to come.
     """
+
+    now: float
+    moment: Moment
+    skew: float
+    timed: int
+
+
+def next_look(channel: Channel, job: Job, outlook: Outlook) -> float | None:
+    """Return when the channel is due next by what is known now, None if nothing is due."""
+    now, moment = outlook.now, outlook.moment
     missing = moment.missing
     times = next_moment([channel.asked()], moment)
     if job.ended is not None and channel.lags.exceeds(channel.source.lag_budget):
         # Waited for longer than declared: without a look at that time nobody could say so.
-        declared = job.ended + channel.source.lag_budget + skew
+        declared = job.ended + channel.source.lag_budget + outlook.skew
         times = sorted([*times, *([declared] if declared > channel.last_asked else [])])
     quiet = channel.signal not in OF_THE_JOB and job.ended is None
     waits = channel.pushing or quiet or not channel.wanted
@@ -40,7 +50,7 @@ def next_look(
     elif job.ended is None or channel.signal not in OF_THE_JOB:
         candidates = _while_running(channel, job, now)
     else:
-        candidates = _after_end(channel, job.ended, now, timed)
+        candidates = _after_end(channel, job.ended, now, outlook.timed)
     return min([*candidates, *times[:1]], default=None)
 
 

@@ -30,12 +30,12 @@ Settings = JaegerSettings | LokiSettings | PrometheusSettings | TempoSettings
 
 @dataclass(frozen=True)
 class Real:
-    """A backend that runs: its type, where it is, what else to declare, and an empty one's answer.
+    """A backend that runs: its kind, where it is, what else to declare, and an empty one's answer.
 
     `codes` are those that name a case otherwise than with the built-in collector.
     """
 
-    type: str
+    kind: str
     settings: type[Settings]
     url: str
     empty: Canned
@@ -116,7 +116,7 @@ def test_the_one_thing_that_is_wrong_is_named(real: Real, tmp_path: Path, case: 
         front_of(real.url, empty.url, wrong, authority) as front,
     ):
         declared: dict[str, Any] = {
-            "type": real.type,
+            "type": real.kind,
             "url": front,
             "auth": {"bearer": TOKEN},
             "tenant": TENANT,

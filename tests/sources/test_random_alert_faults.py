@@ -69,27 +69,23 @@ class FakeAlerting:
         return Canned(body=json.dumps(document).encode())
 
     def _group(self, elsewhere: bool) -> Mapping[str, Any]:
-        alerts = [
-            {"labels": labels, "annotations": {}, "state": "firing", "activeAt": self._time(0)}
-            for labels in LABELS
-        ]
-        names = [labels["alertname"] for labels in LABELS]
+        last = self._time(self.clock.time - self.began)
         rules = [
             {
                 "type": "alerting",
-                "name": name,
+                "name": labels["alertname"],
                 "query": "x > 1",
                 "health": "ok",
                 "state": "inactive" if elsewhere else "firing",
-                "alerts": [
-                    one for one in alerts if one["labels"]["alertname"] == name and not elsewhere
-                ],
-                "lastEvaluation": self._time(self.clock.time - self.began),
+                "alerts": [] if elsewhere else [self._active(labels)],
+                "lastEvaluation": last,
             }
-            for name in names
+            for labels in LABELS
         ]
-        last = self._time(self.clock.time - self.began)
         return {"name": "g", "file": "f", "interval": 1, "lastEvaluation": last, "rules": rules}
+
+    def _active(self, labels: Mapping[str, str]) -> Mapping[str, Any]:
+        return {"labels": labels, "annotations": {}, "state": "firing", "activeAt": self._time(0)}
 
     def _alert(self, labels: Mapping[str, str]) -> Mapping[str, Any]:
         silenced = ["s-1"] if labels["alertname"] == "StuckJob" else []

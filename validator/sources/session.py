@@ -106,7 +106,7 @@ class SourceSession(requests.Session):
         return found
 
     def _of_environment(self, url: str) -> dict[str, Any]:
-        """Return what the environment says of the server of `url`, read once: it is slow to read."""
+        """Return what the environment says of the server of `url`; reading it is slow."""
         parts = urlsplit(url)
         server = f"{parts.scheme}://{parts.netloc}"
         if server not in self._environment:
