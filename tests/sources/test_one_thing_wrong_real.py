@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from tests.backends.loki import loki
 from tests.backends.prometheus import prometheus
 from tests.sources import jaeger_process
 from tests.sources.authority import Authority
-from tests.sources.servers import Canned, always, serving
+from tests.sources.servers import Canned, Script, always, serving
 from tests.sources.test_one_thing_wrong import CASES, TENANT, TOKEN, front_of
 from validator.clock import SystemClock
 from validator.config_sources import JaegerSettings, LokiSettings, PrometheusSettings, TempoSettings
@@ -38,7 +39,7 @@ class Real:
     kind: str
     settings: type[Settings]
     url: str
-    empty: Canned
+    empty: Script
     declared: Mapping[str, Any]
     codes: Mapping[str, str]
 
@@ -51,7 +52,9 @@ def _prometheus(folder: Path) -> Iterator[Real]:
         clock = SystemClock()
         while not running.query("up == 1"):
             clock.sleep(0.05)
-        nothing = Canned(body=b'{"status":"success","data":{"resultType":"vector","result":[]}}')
+        nothing = always(
+            Canned(body=b'{"status":"success","data":{"resultType":"vector","result":[]}}')
+        )
         yield Real(
             "prometheus", PrometheusSettings, running.url, nothing, {}, {"tenant": "nothing there"}
         )
@@ -60,7 +63,9 @@ def _prometheus(folder: Path) -> Iterator[Real]:
 @contextmanager
 def _loki(folder: Path) -> Iterator[Real]:
     with loki(folder) as url:
-        nothing = Canned(body=b'{"status":"success","data":{"resultType":"streams","result":[]}}')
+        nothing = always(
+            Canned(body=b'{"status":"success","data":{"resultType":"streams","result":[]}}')
+        )
         yield Real("loki", LokiSettings, url, nothing, _planting(f"{url}/otlp"), {})
 
 
@@ -71,7 +76,12 @@ def _jaeger(folder: Path) -> Iterator[Real]:
         pytest.skip(f"no Jaeger: neither on the PATH nor in {jaeger_process.CACHE}")
     with jaeger_process.running(program, folder / "log") as running:
         missing = b'{"error":{"httpCode":404,"message":"trace not found"}}'
-        nothing = Canned(404, missing, "text/plain; charset=utf-8")
+        nobody = Canned(404, missing, "text/plain; charset=utf-8")
+
+        def nothing(handler: BaseHTTPRequestHandler) -> Canned:
+            no_services = Canned(body=b'{"data":null,"errors":null}')
+            return nobody if "/traces/" in handler.path else no_services
+
         yield Real("jaeger", JaegerSettings, running.url, nothing, _planting(running.otlp), {})
 
 
@@ -80,7 +90,7 @@ def _tempo(_folder: Path) -> Iterator[Real]:
     url, otlp = os.environ.get("TEMPO_URL", ""), os.environ.get("TEMPO_OTLP_URL", "")
     if not (url and otlp):
         pytest.skip("no Tempo: TEMPO_URL and TEMPO_OTLP_URL name none")
-    nothing = Canned(body=b'{"trace":{},"metrics":{},"message":""}')
+    nothing = always(Canned(body=b'{"trace":{},"metrics":{},"message":""}'))
     yield Real("tempo", TempoSettings, url, nothing, _planting(otlp), {})
 
 
@@ -112,7 +122,7 @@ def test_the_one_thing_that_is_wrong_is_named(real: Real, tmp_path: Path, case: 
     """Of a wrong port, token, tenant, certificate and clock, each is named, and nothing else."""
     wrong, authority = CASES[case], Authority.made(tmp_path)
     with (
-        serving(always(real.empty)) as empty,
+        serving(real.empty) as empty,
         front_of(real.url, empty.url, wrong, authority) as front,
     ):
         declared: dict[str, Any] = {
