@@ -73,7 +73,7 @@ NAMED: Mapping[Fault, tuple[str, ...]] = {
     Fault.TOO_SHORT: (SourceFailure.PARTIAL, "broke off"),
     Fault.CUT: (SourceFailure.NONSENSE, SourceFailure.PARTIAL, SourceFailure.REFUSED),  # a cut 404
     Fault.BOMB: (SourceFailure.TOO_LARGE,),
-    Fault.BAD_GZIP: (SourceFailure.NONSENSE,),
+    Fault.BAD_GZIP: (SourceFailure.NONSENSE, "broke off after 1 bytes"),  # of an empty answer
     Fault.REDIRECT: (SourceFailure.NONSENSE, SourceFailure.REFUSED),
     Fault.NO_CONTENT: (SourceFailure.NONSENSE, "no control record"),  # Loki takes one with 204
     Fault.PAGE: (SourceFailure.NONSENSE,),
