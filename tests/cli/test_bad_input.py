@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -103,11 +103,12 @@ ROWS: Mapping[str, Row] = {
 }
 
 
-def _nobody() -> str:
-    """Return an address at which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+@contextmanager
+def _nobody() -> Iterator[str]:
+    """Hold an address at which nobody listens: a port that was let go may be given to another."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def _configured(folder: Path, checks: str, target: str, pages: str, collector: str) -> None:
@@ -136,7 +137,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
         going = {}
         for number, (name, row) in enumerate(ROWS.items()):
             urls = [
-                stack.enter_context(serving(script)).url if script else _nobody()
+                stack.enter_context(serving(script)).url
+                if script
+                else stack.enter_context(_nobody())
                 for script in (row.target, row.pages, row.collector)
             ]
             checks = _TRACES if row.collector else _METRICS
