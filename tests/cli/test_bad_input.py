@@ -195,8 +195,8 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 @pytest.mark.process
 def test_a_report_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """The other reports are written all the same."""
-    with serving(always(_JOB)) as target, serving(_PAGE) as pages:
-        _configured(tmp_path / "x", _OUTCOME, target.url, pages.url, _nobody())
+    with serving(always(_JOB)) as target, serving(_PAGE) as pages, _nobody() as nobody:
+        _configured(tmp_path / "x", _OUTCOME, target.url, pages.url, nobody)
         folder = tmp_path / "x"
         (folder / "taken.json").mkdir()
         code, said = run(folder, "check", "-o", "taken.json", "-o", "good.xml")

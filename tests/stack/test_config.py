@@ -15,7 +15,6 @@ import yaml
 from stack import golang
 from stack.servers import CONFIG, SERVERS
 
-
 _HOW_SOON = {"TEMPO_TRACE_IDLE", "TEMPO_FLUSH_PERIOD", "TEMPO_BLOCK_DURATION"}
 """What the benchmarks set otherwise, and is no port and no path."""
 
