@@ -298,7 +298,8 @@ def test_probing_tells_what_is_there(world: World) -> None:
     assert probed.version.startswith("2.")
     assert 0 < probed.latency < 5
     assert probed.clock_offset == 0.0
-    assert probed.notes == ("no alerting rules",)
+    # On a busy machine a scrape every 200 ms may time out, and its target is down until the next.
+    until(lambda: world.source().probe().notes == ("no alerting rules",))
     with world.without(world.second):
         until(lambda: len(world.server.query("up == 0")) == 1)
         notes = world.source().probe().notes
