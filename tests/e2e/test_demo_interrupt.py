@@ -29,7 +29,9 @@ def _worker_log(played: Running) -> str:
     return ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("moment", list(_MOMENTS))
 def test_an_interrupt_at_any_moment_ends_it_all(
     tmp_path: Path, moment: str, number: signal.Signals

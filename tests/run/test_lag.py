@@ -79,7 +79,7 @@ def test_patience_does_not_grow_without_bound() -> None:
 
 
 @pytest.mark.req("X-08")
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_verdicts_follow_the_evidence_with_few_requests(seed: int) -> None:
     """After some runs of a suite a source is asked when there is something to see.
 
