@@ -199,6 +199,7 @@ def main() -> None:
     def again(look: Callable[[], None]) -> None:
         while not ended.wait(_PAUSE):
             look()
+        look()  # for what has come since
 
     threads = [threading.Thread(target=again, args=(look,)) for look in looks]
     for thread in threads:
