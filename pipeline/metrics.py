@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     PlatformCollector,
     values,
@@ -40,6 +41,7 @@ class Metrics:
     embedding_seconds: Histogram
     embedding_labels: tuple[str, ...]
     search_seconds: Histogram
+    breaker_state: Gauge
 
     def embedding_took(self, operation: str, seconds: float) -> None:
         """Note a request for vectors; the label depends on how the histogram was declared."""
@@ -80,6 +82,14 @@ def build(settings: Settings) -> Metrics:
         ),
         embedding_labels=of_embedding,
         search_seconds=histogram("search_duration_seconds", "Time to search", ("traffic",)),
+        breaker_state=Gauge(
+            "circuit_breaker_state",
+            "0 closed, 1 half open, 2 open",
+            ("breaker",),
+            registry=registry,
+            # Of a worker's children the one that told last: a dead one's state is soon replaced.
+            multiprocess_mode="mostrecent",
+        ),
     )
 
 
