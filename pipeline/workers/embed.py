@@ -9,6 +9,7 @@ from pipeline.celery_app import EMBED_TASK, QUEUES
 from pipeline.embedding import Embedder, InferenceUnavailableError
 from pipeline.states import Status
 from pipeline.vectors import Origin, PgVectorStore, VectorStore
+from pipeline.workers import retries
 from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.workers.base import Holder
 
-MAX_RETRIES: Final = 5
 _STAGE: Final = Status.EMBEDDING.value
 
 
@@ -52,11 +52,11 @@ class Work:
                 removed = self._store.remove_job(origin.job_id)
                 logs.get("embedding").warning("job_gone", vectors_removed=removed)
             except OrchestratorUnavailableError as error:
-                raise task.retry(**_retry(task, settings), exc=error) from error
+                raise retries.wait_for_orchestrator(task, settings, error) from error
             except InferenceUnavailableError as error:
-                if task.request.retries < task.max_retries:
+                if retries.left(task):
                     logs.get("embedding").warning("embed_retried", error_message=str(error))
-                    raise task.retry(**_retry(task, settings), exc=error) from error
+                    raise retries.again(task, settings, error) from error
                 self._fail(reporter, str(error))
 
     def _embed(self, reporter: Reporter, chunks: list[str]) -> None:
@@ -82,7 +82,7 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
     """Register the task; return the queue to take it from."""
     stores: list[VectorStore] = []
 
-    @app.task(name=EMBED_TASK, bind=True, max_retries=MAX_RETRIES)  # type: ignore[untyped-decorator]
+    @app.task(name=EMBED_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
     def embed_task(
         self: Any, job_id: str, corpus_name: str, source_url: str, chunks: list[str]
     ) -> None:
@@ -93,8 +93,3 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
             Work(holder, stores[0], origin).run(self, chunks)
 
     return QUEUES[EMBED_TASK]
-
-
-def _retry(task: Any, settings: Settings) -> dict[str, Any]:
-    wait = settings.number("PIPELINE_RETRY_SECONDS", 0.1) * 2**task.request.retries
-    return {"countdown": wait, "headers": mark.of_task(task.request).task_headers()}

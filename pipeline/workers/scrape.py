@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from pipeline import faults, logs, mark, telemetry
+from pipeline import faults, logs, telemetry
 from pipeline.celery_app import QUEUES, SCRAPE_TASK
 from pipeline.fetch import Fetcher, FetchError, PermanentError, TransientError
 from pipeline.states import StageNumber, Status
+from pipeline.workers import retries
 from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
 
 if TYPE_CHECKING:
@@ -16,13 +17,11 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.workers.base import Child, Holder
 
-MAX_RETRIES: Final = 5
-
 
 def register(app: Celery, holder: Holder, _settings: Settings) -> str:
     """Register the task; return the queue to take it from."""
 
-    @app.task(name=SCRAPE_TASK, bind=True, max_retries=MAX_RETRIES)  # type: ignore[untyped-decorator]
+    @app.task(name=SCRAPE_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
     def scrape_task(self: Any, job_id: str, url: str) -> None:
         child = holder.get()
         with logs.of_job(job_id):
@@ -42,7 +41,7 @@ def _run(task: Any, child: Child, job_id: str, url: str) -> None:
         except TransientError as error:
             _again_or_fail(task, child, reporter, job_id, error)
         except OrchestratorUnavailableError as error:
-            raise task.retry(**_retry(task, child.settings), exc=error) from error
+            raise retries.wait_for_orchestrator(task, child.settings, error) from error
         except JobGoneError:
             logs.get("scraper").warning("job_gone")
 
@@ -58,11 +57,11 @@ def _scrape(child: Child, reporter: Reporter, job_id: str, url: str) -> None:
 def _again_or_fail(
     task: Any, child: Child, reporter: Reporter, job_id: str, error: FetchError
 ) -> None:
-    if task.request.retries >= task.max_retries:
+    if not retries.left(task):
         _fail(child, reporter, job_id, error)
         return
     logs.get("scraper").warning("scrape_retried", error_code=error.code)
-    raise task.retry(**_retry(task, child.settings), exc=error) from error
+    raise retries.again(task, child.settings, error) from error
 
 
 def _fail(child: Child, reporter: Reporter, job_id: str, error: FetchError) -> None:
@@ -81,12 +80,6 @@ def _fail(child: Child, reporter: Reporter, job_id: str, error: FetchError) -> N
         error_code=error.code,
         error_message=str(error),
     )
-
-
-def _retry(task: Any, settings: Settings) -> dict[str, Any]:
-    """Return how to run the task again: later each time, and with its mark."""
-    wait = settings.number("PIPELINE_RETRY_SECONDS", 0.1) * 2**task.request.retries
-    return {"countdown": wait, "headers": mark.of_task(task.request).task_headers()}
 
 
 def _attributes(task: Any, settings: Settings, job_id: str, url: str) -> dict[str, Any]:
