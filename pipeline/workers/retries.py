@@ -45,11 +45,12 @@ def wait_for_orchestrator(task: Any, settings: Settings, error: Exception) -> Ex
 
 def _put_back(task: Any, error: Exception, seconds: float, waited: int) -> Exception:
     headers = {**mark.of_task(task.request).task_headers(), _WAITED: waited}
+    found: Exception
     try:
-        found: Exception = task.retry(exc=error, throw=False, countdown=seconds, headers=headers)
+        found = task.retry(exc=error, throw=False, countdown=seconds, headers=headers)
     except Reject as lost:
         # Celery drops a task whose retry the broker refuses; the broker is to keep it instead.
-        return Reject(lost.reason, requeue=True)
+        found = Reject(lost.reason, requeue=True)
     return found
 
 
