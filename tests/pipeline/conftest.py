@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.testing import RunningPipeline
+from tests.pipeline import servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from psycopg_pool import ConnectionPool
+    from redis import Redis
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +34,31 @@ def whole(running: RunningPipeline) -> Iterator[RunningPipeline]:
     if running.description()["faults"]:
         mended = running.command("mend")
         assert mended.returncode == 0, mended.stderr
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
+    """Return a PostgreSQL server of this test process."""
+    with servers.postgres(tmp_path_factory.mktemp("postgres") / "server") as found:
+        yield found
+
+
+@pytest.fixture
+def pool(postgres: servers.Postgres) -> Iterator[ConnectionPool]:
+    """Return connections to a database with the pipeline's tables, all of them empty."""
+    with servers.pool(postgres.new()) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a Redis server of this test process."""
+    with servers.redis(tmp_path_factory.mktemp("redis") / "server") as found:
+        yield found
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """Return a client of that server, which is empty."""
+    with servers.client(redis_url) as found:
+        yield found
