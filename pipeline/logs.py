@@ -101,6 +101,11 @@ def of_job(job_id: UUID | str) -> Iterator[None]:
         yield
 
 
+def audit(action: str, caller_id: str, **fields: Any) -> None:
+    """Write who did what: a line of the audit log."""
+    get("audit").info("audit", action=action, caller_id=caller_id, **fields)
+
+
 def failure(settings: Settings, event: str, **fields: str | None) -> None:
     """Write the failure of a job; the switch writes it from a thread without any context."""
     known = {**mark.current().attributes(), **fields}

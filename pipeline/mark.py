@@ -24,7 +24,8 @@ SYNTHETIC: Final = "synthetic"
 USER: Final = "user"
 TASK_TRAFFIC: Final = "mark_traffic"
 TASK_RUN_ID: Final = "mark_run_id"
-_RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+RUN_ID_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,64}$"
+_RUN_ID = re.compile(RUN_ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)

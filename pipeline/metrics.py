@@ -42,6 +42,7 @@ class Metrics:
     embedding_labels: tuple[str, ...]
     search_seconds: Histogram
     breaker_state: Gauge
+    rate_limits: Counter
 
     def embedding_took(self, operation: str, seconds: float) -> None:
         """Note a request for vectors; the label depends on how the histogram was declared."""
@@ -89,6 +90,12 @@ def build(settings: Settings) -> Metrics:
             registry=registry,
             # Of a worker's children the one that told last: a dead one's state is soon replaced.
             multiprocess_mode="mostrecent",
+        ),
+        rate_limits=Counter(
+            "rate_limit_decisions",
+            "Calls that the rate limit let through, rejected, or could not count",
+            ("decision", "traffic"),
+            registry=registry,
         ),
     )
 

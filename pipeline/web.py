@@ -1,4 +1,4 @@
-"""What every web service of the pipeline has: health, metrics, telemetry, the gate of the mark."""
+"""What every web service of the pipeline has: who calls, health, metrics, telemetry, the gate."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Header, Response
+from fastapi.responses import PlainTextResponse
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from prometheus_client.exposition import choose_encoder
 
-from pipeline import clients, logs, mark, metrics, telemetry
-from pipeline.auth import Authenticator
+from pipeline import breaker, clients, edge, health, logs, mark, metrics, telemetry, visit
+from pipeline.auth import Authenticator, CallerContext, Membership
+from pipeline.cache import Cache
+from pipeline.health import Dependencies
+from pipeline.rates import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,8 +38,16 @@ class Service:
     settings: Settings
     metrics: metrics.Metrics
     auth: Authenticator
+    rates: RateLimiter
     internal: httpx.Client
     cache: Redis
+    dependencies: Dependencies
+
+    def admit(self, key: str | None) -> CallerContext:
+        """Return whose key it is, once the call is counted: 401, 503, or 429 for too many."""
+        caller = self.auth.caller(key)
+        self.rates.take(caller)
+        return caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class Web:
 
 
 class MarkGate:
-    """Drops the mark of synthetic traffic unless the caller's key may set it.
+    """Begins the visit, and drops the mark of synthetic traffic unless the key may set it.
 
     Stands before the instrumentation: a mark that is not believed must be on no span.
     """
@@ -64,9 +76,11 @@ class MarkGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, without a mark where it is not to be believed."""
-        if scope["type"] == "http":
-            scope = await self._checked(scope)
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with visit.begin((scope.get("client") or ("",))[0]):
+            await self._app(await self._checked(scope), receive, send)
 
     async def _checked(self, scope: Scope) -> Scope:
         headers = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
@@ -91,10 +105,12 @@ def make(settings: Settings) -> Web:
     providers = telemetry.set_up(settings)
     logs.configure(settings, providers.handler())
     telemetry.instrument_clients(settings)
-    measured = metrics.build(settings)
-    cache, internal = clients.cache(settings), clients.internal(settings)
-    auth = Authenticator(cache, internal, settings.url("membership"))
-    closing: list[Callable[[], Any]] = [cache.close, internal.close]
+    service = _service(settings)
+    closing: list[Callable[[], Any]] = [
+        service.dependencies.close,
+        service.cache.close,
+        service.internal.close,
+    ]
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -105,26 +121,40 @@ def make(settings: Settings) -> Web:
         await anyio.to_thread.run_sync(providers.shutdown)
 
     app = FastAPI(title=settings.service_name, version=settings.version, lifespan=lifespan)
-    service = Service(settings, measured, auth, internal, cache)
-    _common(app, settings, measured)
+    health.add(app, settings, service.dependencies)
+    _metrics(app, service.metrics)
+    edge.plain_errors(app)
+    most = int(settings.number("PIPELINE_MAX_BODY_BYTES", edge.MOST_BYTES))
+    app.add_middleware(edge.BodyLimit, most=most)
+    app.add_middleware(edge.AccessLog)
     FastAPIInstrumentor.instrument_app(
-        app, excluded_urls="/health,/metrics", exclude_spans=["send", "receive"]
+        app, excluded_urls="/health,/live,/ready,/metrics", exclude_spans=["send", "receive"]
     )
     return Web(service, app, closing)
 
 
-def _common(app: FastAPI, settings: Settings, measured: metrics.Metrics) -> None:
-    @app.get("/health")
-    def health() -> dict[str, str]:
-        """Say that the service is up, and which it is."""
-        return {
-            "status": "ok",
-            "service": settings.service_name,
-            "instance": settings.instance,
-            "version": settings.version,
-        }
+def _service(settings: Settings) -> Service:
+    measured = metrics.build(settings)
+    cache, internal = clients.cache(settings), clients.internal(settings)
+    careful = breaker.watched("cache", measured, breaker.Limits(open_seconds=5))
+    url = settings.url("membership")
+    membership = Membership(internal, url, breaker.watched("membership", measured))
+    known = Dependencies()
+    known.add("cache", health.redis(cache))
+    known.add("membership", health.service(internal, url, "/health"))
+    return Service(
+        settings=settings,
+        metrics=measured,
+        auth=Authenticator(Cache(cache, careful), membership),
+        rates=RateLimiter(settings, careful, measured),
+        internal=internal,
+        cache=cache,
+        dependencies=known,
+    )
 
-    @app.get("/metrics")
+
+def _metrics(app: FastAPI, measured: metrics.Metrics) -> None:
+    @app.get("/metrics", response_class=PlainTextResponse)
     def page(accept: Annotated[str, Header()] = "") -> Response:
         """Expose the metrics, with exemplars for who asks for OpenMetrics."""
         encoder, content_type = choose_encoder(accept)

@@ -48,7 +48,9 @@ def main_of(name: str) -> Callable[[socket.socket | None], int]:
     """Return what the process of this name does."""
 
     def serve(listener: socket.socket | None) -> int:
-        app = WEB[name](Settings.from_environment(name))
+        settings = Settings.from_environment(name)
+        app = WEB[name](settings)
+        proxies = settings.env.get("PIPELINE_TRUSTED_PROXIES", "")
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -57,6 +59,9 @@ def main_of(name: str) -> Callable[[socket.socket | None], int]:
             http="h11",
             ws="none",
             lifespan="on",
+            # uvicorn would believe X-Forwarded-For of whoever connects from this machine.
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=proxies,
             timeout_graceful_shutdown=2,
             # A request with a large body leaves its context to those that follow on its connection.
             reset_contextvars=True,

@@ -3,50 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID, uuid4
 
-from fastapi import HTTPException, Response
-from pydantic import BaseModel, Field, model_validator
+from fastapi import HTTPException, Query, Response
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from pipeline import celery_app, clients, jobs, logs, mark, publish, telemetry, web
+from pipeline import (
+    api,
+    celery_app,
+    clients,
+    health,
+    jobs,
+    logs,
+    mark,
+    publish,
+    shares,
+    telemetry,
+    web,
+)
 from pipeline.flow import Flow
 from pipeline.leases import Leases
+from pipeline.peers import Peers
 from pipeline.services import for_validators
-from pipeline.states import STAGES, Callback, Outcome, Status
+from pipeline.states import Callback, Outcome, Status
 from pipeline.sweep import Sweep
 from pipeline.vectors import PgVectorStore
 
 if TYPE_CHECKING:
+    from celery import Celery
     from fastapi import FastAPI
+    from psycopg_pool import ConnectionPool
     from starlette.types import ASGIApp
 
     from pipeline.settings import Settings
+
+
+CallbackId = Annotated[api.Text, StringConstraints(min_length=1, max_length=200)]
 
 
 class JobRequest(BaseModel):
     """What a caller submits."""
 
     url: str = Field(min_length=1, max_length=2048, pattern=r"^https?://")
-    corpus_name: str = Field(default="default", min_length=1, max_length=200)
+    corpus_name: api.CorpusName = "default"
     job_id: UUID | None = None
 
 
 class Completion(BaseModel):
     """What a worker reports of a stage."""
 
-    callback_id: str = Field(min_length=1, max_length=200)
-    stage: str
-    status: str = Field(pattern="^(success|failed)$")
-    error_code: str | None = None
-    error_message: str | None = None
-    content: str | None = None
-    source_url: str | None = None
+    callback_id: CallbackId
+    stage: api.Stage
+    status: Literal["success", "failed"]
+    error_code: api.Text | None = None
+    error_message: api.Text | None = None
+    content: api.Text | None = None
+    source_url: api.Text | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Completion:
-        if self.stage not in set(STAGES):
-            raise ValueError(f"stage is one of {', '.join(STAGES)}")
         if self.status == "failed" and not self.error_code:
             raise ValueError("a failure needs an error_code")
         if self.status == "success" and self.stage == "scraping" and self.content is None:
@@ -68,6 +84,9 @@ class Completion(BaseModel):
         return jobs.Document(self.source_url or "", self.content)
 
 
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the orchestrator's endpoints work with."""
@@ -75,6 +94,8 @@ class Parts:
     service: web.Service
     store: jobs.JobStore
     flow: Flow
+    shares: shares.Shares
+    peers: Peers
 
 
 def make(settings: Settings) -> ASGIApp:
@@ -87,7 +108,9 @@ def make(settings: Settings) -> ASGIApp:
     base.closing.append(pool.close)
     store = jobs.JobStore(pool)
     flow = Flow(base.service, store, broker)
-    parts = Parts(base.service, store, flow)
+    places = int(settings.number("PIPELINE_MAX_JOBS", shares.DEFAULT))
+    parts = Parts(base.service, store, flow, shares.Shares(pool, places), Peers(settings))
+    _depend(base.service, pool, broker)
     _for_callers(base.app, parts)
     _for_workers(base.app, parts)
     vectors = PgVectorStore(pool)
@@ -95,13 +118,29 @@ def make(settings: Settings) -> ASGIApp:
     return base.asgi()
 
 
-def _for_callers(app: FastAPI, parts: Parts) -> None:
-    auth, store = parts.service.auth, parts.store
+def _depend(service: web.Service, pool: ConnectionPool, broker: Celery) -> None:
+    known, settings = service.dependencies, service.settings
+    known.add("postgres", health.database(pool), needed=True)
+    known.add("broker", health.broker(broker))
+    known.add("chunking", health.service(service.internal, settings.url("chunking")))
 
-    @app.post("/jobs", status_code=202)
+
+def _for_callers(app: FastAPI, parts: Parts) -> None:
+    service, store = parts.service, parts.store
+
+    @app.post(
+        "/jobs",
+        status_code=202,
+        response_model=api.JobView,
+        responses={
+            200: {"model": api.JobView, "description": "The same job was submitted before"},
+            **api.refusals(409, 429),
+        },
+    )
     def submit(request: JobRequest, response: Response, key: web.Key = None) -> dict[str, Any]:
         """Take a job; the same job again is 200, another under its id 409."""
-        caller = auth.caller(key)
+        caller = service.admit(key)
+        parts.shares.check(caller.caller_id)
         new = jobs.NewJob(
             id=request.job_id or uuid4(),
             caller_id=caller.caller_id,
@@ -117,17 +156,19 @@ def _for_callers(app: FastAPI, parts: Parts) -> None:
             response.status_code = 200
         else:
             raise HTTPException(409, "another job has this job_id")
+        logs.audit("submit_job", caller.caller_id, job_id=str(job.id), created=is_new)
         return job.to_json()
 
-    @app.get("/jobs/")
-    def list_jobs(key: web.Key = None) -> list[dict[str, Any]]:
-        """Return the caller's jobs."""
-        return [job.to_json() for job in store.of_caller(auth.caller(key).caller_id)]
+    @app.get("/jobs/", response_model=list[api.JobView], responses=api.refusals())
+    def list_jobs(limit: Limit = 100, key: web.Key = None) -> list[dict[str, Any]]:
+        """Return the caller's newest jobs, the oldest of them first."""
+        caller = service.auth.caller(key)
+        return [job.to_json() for job in store.of_caller(caller.caller_id, limit)]
 
-    @app.get("/jobs/{job_id}")
+    @app.get("/jobs/{job_id}", response_model=api.JobView, responses=api.refusals(404))
     def get_job(job_id: UUID, key: web.Key = None) -> dict[str, Any]:
         """Return a job of the caller's; without job.id on the span, or polls would be its trace."""
-        caller = auth.caller(key)
+        caller = service.auth.caller(key)
         job = store.get(job_id)
         if job is None or (job.caller_id != caller.caller_id and not caller.is_service):
             raise HTTPException(404, "there is no such job")
@@ -135,10 +176,15 @@ def _for_callers(app: FastAPI, parts: Parts) -> None:
 
 
 def _for_workers(app: FastAPI, parts: Parts) -> None:
-    @app.post("/jobs/{job_id}/complete")
+    @app.post(
+        "/jobs/{job_id}/complete",
+        response_model=api.Reported,
+        responses=api.refusals(403, 404, 409),
+    )
     def complete(job_id: UUID, report: Completion, key: web.Key = None) -> dict[str, str]:
-        """Take a worker's report of a stage."""
-        parts.service.auth.service(key)
+        """Take a worker's report of a stage, from inside and with a service's key."""
+        parts.peers.check()
+        caller = parts.service.auth.service(key)
         telemetry.name_job(str(job_id), job__stage=report.stage)
         with logs.of_job(job_id):
             advanced = parts.flow.report(job_id, report.callback(), report.document())
@@ -146,4 +192,6 @@ def _for_workers(app: FastAPI, parts: Parts) -> None:
             raise HTTPException(404, "there is no such job")
         if advanced.outcome is Outcome.OUT_OF_ORDER:
             raise HTTPException(409, f"a job that is {advanced.job.status} skips no stage")
+        said = {"stage": report.stage, "status": report.status, "outcome": advanced.outcome.value}
+        logs.audit("report_stage", caller.caller_id, job_id=str(job_id), **said)
         return {"status": advanced.outcome.value, "job_status": advanced.job.status.value}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -30,22 +30,63 @@ async def health(_request: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-def membership(settings: Settings) -> ASGIApp:
-    """Return Membership: three keys, and what their owners may do."""
-    known = {
-        settings.need("PIPELINE_USER_KEY"): ("user", "user", False),
-        settings.need("PIPELINE_VALIDATOR_KEY"): ("obs-validator", "validator", True),
-        settings.need("PIPELINE_SERVICE_KEY"): ("pipeline", "service", True),
-    }
+class Membership:
+    """Knows keys and what their owners may do; keys come and go, as in life."""
 
-    async def verify(request: Request) -> JSONResponse:
-        found = known.get(request.headers.get("x-api-key", ""))
+    def __init__(self, known: dict[str, dict[str, Any]]) -> None:
+        """Begin with these callers, by their keys."""
+        self._known = known
+        self._verified = 0
+
+    async def verify(self, request: Request) -> JSONResponse:
+        """Answer whose the key is."""
+        self._verified += 1
+        found = self._known.get(request.headers.get("x-api-key", ""))
         if found is None:
             return JSONResponse({"detail": "unknown key"}, 401)
-        caller_id, role, may_mark = found
-        return JSONResponse({"caller_id": caller_id, "role": role, "may_mark": may_mark})
+        return JSONResponse(found)
 
-    return Starlette(routes=[Route("/health", health), Route("/verify", verify)])
+    async def grant(self, request: Request) -> JSONResponse:
+        """Know one more key: `{"key": …, "caller_id": …, "role": …, "may_mark": …}`."""
+        given = await request.json()
+        self._known[given.pop("key")] = given
+        return JSONResponse({"keys": len(self._known)})
+
+    async def revoke(self, request: Request) -> JSONResponse:
+        """Forget a key: `{"key": …}`."""
+        self._known.pop((await request.json())["key"], None)
+        return JSONResponse({"keys": len(self._known)})
+
+    async def seen(self, _request: Request) -> JSONResponse:
+        """Tell how often it was asked."""
+        return JSONResponse({"verified": self._verified})
+
+
+def membership(settings: Settings) -> ASGIApp:
+    """Return Membership: three keys at first, and what their owners may do."""
+    stub = Membership(
+        {
+            settings.need(f"PIPELINE_{name}_KEY"): {
+                "caller_id": caller_id,
+                "role": role,
+                "may_mark": may_mark,
+            }
+            for name, caller_id, role, may_mark in (
+                ("USER", "user", "user", False),
+                ("VALIDATOR", "obs-validator", "validator", True),
+                ("SERVICE", "pipeline", "service", True),
+            )
+        }
+    )
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/verify", stub.verify),
+            Route("/keys", stub.grant, methods=["POST"]),
+            Route("/keys", stub.revoke, methods=["DELETE"]),
+            Route("/seen", stub.seen),
+        ]
+    )
 
 
 def inference(_settings: Settings) -> ASGIApp:

@@ -1,0 +1,127 @@
+"""What stands around the endpoints of a service: limits on bodies, the access log, plain errors."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
+
+from pipeline import logs, visit
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""The largest body that is read: a page of 10 MB, with what JSON puts around it."""
+_MOST_ERRORS: Final = 20
+_UNLOGGED: Final = ("/health", "/live", "/ready", "/metrics")
+
+
+class BodyLimit:
+    """Refuses bodies that are too large, by what they announce and by what is read of them."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        """Let at most so many bytes through."""
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 413, or pass the request on with a body that is counted."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > self._most:
+            refusal = JSONResponse({"detail": self._too_large()}, 413, {"Connection": "close"})
+            await refusal(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._most:
+                raise HTTPException(413, self._too_large(), {"Connection": "close"})
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _too_large(self) -> str:
+        return f"the body has more than {self._most} bytes"
+
+
+class AccessLog:
+    """Puts the visit's headers on the answer and writes a line in the shape of nginx's JSON log.
+
+    Polls that went well are left out: they would drown the rest.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Stand around the application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request and write its line."""
+        own = visit.current()
+        if scope["type"] != "http" or scope["path"] in _UNLOGGED or own is None:
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status, size = 500, 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(own.headers)
+            size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            if scope["method"] != "GET" or status >= 400:
+                _write(scope, own, status, size, time.perf_counter() - begun)
+
+
+def _write(scope: Scope, own: visit.Visit, status: int, size: int, seconds: float) -> None:
+    logs.get("access").info(
+        "access",
+        remote_addr=own.address,
+        request_method=scope["method"],
+        uri=scope["path"],
+        status=status,
+        body_bytes_sent=size,
+        request_time=round(seconds, 6),
+        limit_req_status="REJECTED" if own.limited else "PASSED",
+        caller_id=own.caller.caller_id if own.caller else None,
+    )
+
+
+def plain_errors(app: FastAPI) -> None:
+    """Have a body that does not fit answered with where and why, and not with itself.
+
+    FastAPI's own answer repeats the input: the whole of it, a key too, and a NaN is no JSON.
+    """
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        found: list[dict[str, Any]] = [
+            {
+                "loc": [_printable(part) for part in one["loc"]],
+                "msg": one["msg"],
+                "type": one["type"],
+            }
+            for one in error.errors()[:_MOST_ERRORS]
+        ]
+        return JSONResponse({"detail": found}, 422)
+
+
+def _printable(part: str | int) -> str | int:
+    return part if isinstance(part, int) else part[:100].encode(errors="replace").decode()
