@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bench import (
+    baselines,
     collector_memory,
     commands,
     faults,
@@ -26,6 +27,7 @@ from bench.figures import Figure, markdown, table
 
 MEASURES: Mapping[str, Callable[[], Iterable[Figure]]] = {
     "help": commands.measure_help,
+    "baselines": baselines.measure,
     "lag": lag.measure,
     "stack": stack_lag.measure,
     "scraping": scraping.measure,

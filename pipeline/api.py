@@ -10,14 +10,18 @@ Stage = Literal["scraping", "chunking", "embedding"]
 JobStatus = Literal["pending", "scraping", "chunking", "embedding", "done", "failed"]
 
 
-def _without_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("there is a null character, which no text has")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("there is half a surrogate pair, which is no character") from error
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
-"""A text that PostgreSQL can keep: it takes no null characters."""
+Text = Annotated[str, AfterValidator(_storable)]
+"""A text that PostgreSQL can keep and JSON can carry, which JSON's escapes alone do not ensure."""
 CorpusName = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 """The name of a corpus."""
 

@@ -17,9 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import visit
 from pipeline.breaker import OpenError
+from pipeline.metrics import observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from prometheus_client import Histogram
 
     from pipeline.breaker import Breaker
     from pipeline.cache import Cache
@@ -100,11 +103,16 @@ class Authenticator:
     """Knows callers by their keys."""
 
     def __init__(
-        self, cache: Cache, membership: Membership, clock: Callable[[], float] = time.time
+        self,
+        cache: Cache,
+        membership: Membership,
+        seconds: Histogram,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Ask Membership, and remember its answers in the cache; the clock gives Unix seconds."""
         self._cache = cache
         self._membership = membership
+        self._seconds = seconds
         self._clock = clock
 
     def caller(self, key: str | None) -> CallerContext:
@@ -115,7 +123,7 @@ class Authenticator:
         own = visit.current()
         if own is None:
             return self._found(key)
-        if own.key != key or own.caller is own.refused is None:
+        if own.key != key or (own.caller is None and own.refused is None):
             own.key, own.caller, own.refused = key, None, None
             try:
                 own.caller = self._found(key)
@@ -145,14 +153,17 @@ class Authenticator:
         if not _KEY.fullmatch(key):  # which could not be sent on
             raise HTTPException(401, "the key is nobody's")
         name = f"auth:{fingerprint(key)}"
+        begun = time.perf_counter()
         known = self._cached(name)
         if known is not None:
+            observe(self._seconds, time.perf_counter() - begun, cache="hit")
             return known
         # Before it is asked: the answer is not younger than the question.
         at = self._clock()
         found = self._membership.whose(key)
         kept = _Known(caller=found, at=at).model_dump_json().encode()
         self._cache.put(name, kept, CACHE_SECONDS)
+        observe(self._seconds, time.perf_counter() - begun, cache="miss")
         return found
 
     def _cached(self, name: str) -> CallerContext | None:

@@ -10,15 +10,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 
-from pipeline import logs, visit
+from pipeline import logs, mark, visit
+from pipeline.metrics import observe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from prometheus_client import Histogram
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is read: a page of 10 MB, with what JSON puts around it."""
 _MOST_ERRORS: Final = 20
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNLOGGED: Final = ("/health", "/live", "/ready", "/metrics")
 
 
@@ -57,14 +60,15 @@ class BodyLimit:
 
 
 class AccessLog:
-    """Puts the visit's headers on the answer and writes a line in the shape of nginx's JSON log.
+    """Puts the visit's headers on the answer, measures it, and writes a line of nginx's shape.
 
-    Polls that went well are left out: they would drown the rest.
+    Polls that went well have no line: they would drown the rest.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Stand around the application."""
+    def __init__(self, app: ASGIApp, seconds: Histogram) -> None:
+        """Stand around the application; observe what it takes."""
         self._app = app
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request and write its line."""
@@ -86,8 +90,23 @@ class AccessLog:
         try:
             await self._app(scope, receive, noted)
         finally:
+            took = time.perf_counter() - begun
+            observe(self._seconds, took, **_labels(scope, own, status))
             if scope["method"] != "GET" or status >= 400:
-                _write(scope, own, status, size, time.perf_counter() - begun)
+                _write(scope, own, status, size, took)
+
+
+def _labels(scope: Scope, own: visit.Visit, status: int) -> dict[str, str]:
+    """Return labels of which there are only so many; a validator's polls carry no mark."""
+    route = getattr(scope.get("route"), "path", "unmatched")
+    known = scope["method"] in _METHODS
+    validates = own.caller is not None and own.caller.role == "validator"
+    return {
+        "http_request_method": scope["method"] if known else "_OTHER",
+        "http_route": route,
+        "http_response_status_code": str(status),
+        "traffic": mark.SYNTHETIC if validates else mark.current().traffic,
+    }
 
 
 def _write(scope: Scope, own: visit.Visit, status: int, size: int, seconds: float) -> None:

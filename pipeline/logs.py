@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
+    from structlog.typing import EventDict
+
     from pipeline.settings import Settings
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -80,12 +82,18 @@ def configure(settings: Settings, *others: logging.Handler) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.filter_by_level,
             structlog.processors.format_exc_info,
+            _beside_standard,
             structlog.stdlib.render_to_log_kwargs,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _beside_standard(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """Rename fields that logging has of its own: it would raise, in the middle of the work."""
+    return {f"{key}_" if key in _STANDARD else key: value for key, value in fields.items()}
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 _BYTES: Final = tuple(1000.0 * 4**n for n in range(8))
-_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
+# With a bound at each of the baselines of 000 §8, and at the half of it.
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 2.5, 5, 10, 30)
+_SHORT: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.03, 0.1, 0.5, 2)
 _COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -43,6 +45,8 @@ class Metrics:
     search_seconds: Histogram
     breaker_state: Gauge
     rate_limits: Counter
+    http_seconds: Histogram
+    auth_seconds: Histogram
 
     def embedding_took(self, operation: str, seconds: float) -> None:
         """Note a request for vectors; the label depends on how the histogram was declared."""
@@ -90,6 +94,17 @@ def build(settings: Settings) -> Metrics:
             registry=registry,
             # Of a worker's children the one that told last: a dead one's state is soon replaced.
             multiprocess_mode="mostrecent",
+        ),
+        http_seconds=histogram(
+            "http_server_request_duration_seconds",
+            "Time to answer a request, by OpenTelemetry's names",
+            ("http_request_method", "http_route", "http_response_status_code", "traffic"),
+        ),
+        auth_seconds=histogram(
+            "auth_duration_seconds",
+            "Time to know a caller, from the cache or from Membership",
+            ("cache", "traffic"),
+            _SHORT,
         ),
         rate_limits=Counter(
             "rate_limit_decisions",

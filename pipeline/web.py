@@ -126,7 +126,7 @@ def make(settings: Settings) -> Web:
     edge.plain_errors(app)
     most = int(settings.number("PIPELINE_MAX_BODY_BYTES", edge.MOST_BYTES))
     app.add_middleware(edge.BodyLimit, most=most)
-    app.add_middleware(edge.AccessLog)
+    app.add_middleware(edge.AccessLog, seconds=service.metrics.http_seconds)
     FastAPIInstrumentor.instrument_app(
         app, excluded_urls="/health,/live,/ready,/metrics", exclude_spans=["send", "receive"]
     )
@@ -145,7 +145,7 @@ def _service(settings: Settings) -> Service:
     return Service(
         settings=settings,
         metrics=measured,
-        auth=Authenticator(Cache(cache, careful), membership),
+        auth=Authenticator(Cache(cache, careful), membership, measured.auth_seconds),
         rates=RateLimiter(settings, careful, measured),
         internal=internal,
         cache=cache,

@@ -156,7 +156,7 @@ def _for_callers(app: FastAPI, parts: Parts) -> None:
             response.status_code = 200
         else:
             raise HTTPException(409, "another job has this job_id")
-        logs.audit("submit_job", caller.caller_id, job_id=str(job.id), created=is_new)
+        logs.audit("submit_job", caller.caller_id, job_id=str(job.id), is_new=is_new)
         return job.to_json()
 
     @app.get("/jobs/", response_model=list[api.JobView], responses=api.refusals())

@@ -42,6 +42,11 @@ def breaker(clock: Clock, changes: Changes) -> Breaker:
     return Breaker("membership", Limits(5, 30), clock=clock, changed=note)
 
 
+def state(breaker: Breaker) -> str:
+    """Return its state; as a text, for a call changes what a type checker takes for constant."""
+    return breaker.state.value
+
+
 def fail(breaker: Breaker, error: type[Exception] = UnwellError) -> None:
     """Make a call that fails."""
     with pytest.raises(error), breaker.call(UnwellError):
@@ -52,7 +57,7 @@ def test_five_failures_in_a_row_open_it(breaker: Breaker, changes: Changes) -> N
     """Four leave it closed; the fifth opens it, and the next call is not made."""
     for _ in range(4):
         fail(breaker)
-    assert breaker.state is State.CLOSED
+    assert state(breaker) == "closed"
     fail(breaker)
     assert changes == [(State.CLOSED, State.OPEN)]
     with pytest.raises(OpenError, match="membership") as refused, breaker.call(UnwellError):
@@ -67,7 +72,7 @@ def test_a_success_between_failures_begins_the_count_anew(breaker: Breaker) -> N
             fail(breaker)
         with breaker.call(UnwellError):
             pass
-    assert breaker.state is State.CLOSED
+    assert state(breaker) == "closed"
 
 
 def test_an_answer_is_no_failure(breaker: Breaker) -> None:
@@ -76,7 +81,7 @@ def test_an_answer_is_no_failure(breaker: Breaker) -> None:
         fail(breaker)
     fail(breaker, KeyError)
     fail(breaker)
-    assert breaker.state is State.CLOSED
+    assert state(breaker) == "closed"
 
 
 def test_after_its_time_one_call_tries(breaker: Breaker, clock: Clock, changes: Changes) -> None:
@@ -88,10 +93,10 @@ def test_after_its_time_one_call_tries(breaker: Breaker, clock: Clock, changes: 
         pytest.fail("the call was made")
     clock.now += 0.1
     with breaker.call(UnwellError):
-        assert breaker.state is State.HALF_OPEN
+        assert state(breaker) == "half_open"
         with pytest.raises(OpenError), breaker.call(UnwellError):
             pytest.fail("a second call was made")
-    assert breaker.state is State.CLOSED
+    assert state(breaker) == "closed"
     opened = [(State.CLOSED, State.OPEN), (State.OPEN, State.HALF_OPEN)]
     assert changes == [*opened, (State.HALF_OPEN, State.CLOSED)]
 
@@ -114,11 +119,11 @@ def test_an_interrupted_try_does_not_block_the_others(breaker: Breaker, clock: C
     clock.now += 30
     with pytest.raises(KeyboardInterrupt), breaker.call(UnwellError):
         raise KeyboardInterrupt
-    assert breaker.state is State.OPEN
+    assert state(breaker) == "open"
     clock.now += 30
     with breaker.call(UnwellError):
         pass
-    assert breaker.state is State.CLOSED
+    assert state(breaker) == "closed"
 
 
 @pytest.mark.parametrize("ends", ["well", "badly"])
@@ -141,10 +146,10 @@ def test_calls_from_before_a_change_say_nothing(breaker: Breaker, clock: Clock, 
         clock.now += 20
         go_on.set()
         assert isinstance(late.exception(10), UnwellError) is (ends == "badly")
-    assert breaker.state is State.OPEN
+    assert state(breaker) == "open"
     clock.now += 10
     with breaker.call(UnwellError):
-        assert breaker.state is State.HALF_OPEN
+        assert state(breaker) == "half_open"
 
 
 def test_calls_run_side_by_side(breaker: Breaker) -> None:

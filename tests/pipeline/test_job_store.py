@@ -128,7 +128,7 @@ def test_random_reports_follow_the_model(pool: ConnectionPool) -> None:
     class OnThisDatabase(Jobs):
         store = JobStore(pool)
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         OnThisDatabase,
         settings=settings(
             max_examples=30,

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.testclient import TestClient
 
 from pipeline import health
 from pipeline.health import Dependencies
 from pipeline.settings import Settings
+from tests.pipeline.served import served
 
 pytestmark = pytest.mark.req("H-04")
 
@@ -30,16 +31,16 @@ def known() -> Iterator[Dependencies]:
 
 
 @pytest.fixture
-def client(known: Dependencies) -> Iterator[TestClient]:
+def client(known: Dependencies) -> Iterator[httpx.Client]:
     """Return a client of a service with these dependencies."""
     app = FastAPI()
     health.add(app, Settings("search", {"PIPELINE_INSTANCE": "search-1"}), known)
-    with TestClient(app) as found:
+    with served(app) as url, httpx.Client(base_url=url, trust_env=False) as found:
         yield found
 
 
 def test_each_dependency_tells_what_it_answered_and_when(
-    client: TestClient, known: Dependencies
+    client: httpx.Client, known: Dependencies
 ) -> None:
     """Those that are well and those that are not; the service is degraded, and alive."""
     known.add("well", lambda: None)
@@ -58,7 +59,9 @@ def test_each_dependency_tells_what_it_answered_and_when(
     assert client.get("/live").json() == {"status": "ok"}
 
 
-def test_one_that_hangs_takes_a_second_and_no_more(client: TestClient, known: Dependencies) -> None:
+def test_one_that_hangs_takes_a_second_and_no_more(
+    client: httpx.Client, known: Dependencies
+) -> None:
     """The others are asked meanwhile, and the answer comes in bounded time, again and again."""
     go_on = threading.Event()
     known.add("hangs", go_on.wait)
@@ -76,7 +79,7 @@ def test_one_that_hangs_takes_a_second_and_no_more(client: TestClient, known: De
     assert 1.0 <= took < 2.0
 
 
-def test_who_asks_often_asks_no_dependency_more(client: TestClient, known: Dependencies) -> None:
+def test_who_asks_often_asks_no_dependency_more(client: httpx.Client, known: Dependencies) -> None:
     """Within a second the last answers are given again."""
     asked: list[int] = []
     known.add("counted", lambda: asked.append(1))
@@ -86,7 +89,7 @@ def test_who_asks_often_asks_no_dependency_more(client: TestClient, known: Depen
     assert len(asked) <= 2
 
 
-def test_not_ready_without_what_is_needed(client: TestClient, known: Dependencies) -> None:
+def test_not_ready_without_what_is_needed(client: httpx.Client, known: Dependencies) -> None:
     """A needed dependency that is missing is 503; one that is not needed changes nothing."""
     known.add("nice", _unwell)
     assert client.get("/ready").json() == {"ready": True, "missing": []}
@@ -96,7 +99,7 @@ def test_not_ready_without_what_is_needed(client: TestClient, known: Dependencie
     other.close()
 
 
-def test_not_ready_is_503(client: TestClient, known: Dependencies) -> None:
+def test_not_ready_is_503(client: httpx.Client, known: Dependencies) -> None:
     """The status says it as well as the body."""
     known.add("store", _unwell, needed=True)
     answer = client.get("/ready")
