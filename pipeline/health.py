@@ -128,7 +128,11 @@ def add(app: FastAPI, settings: Settings, known: Dependencies) -> None:
         """Say that the process serves."""
         return {"status": "ok"}
 
-    @app.get("/ready", responses={503: {"model": Ready, "description": "It takes no work"}})
+    @app.get(
+        "/ready",
+        response_model=Ready,
+        responses={503: {"model": Ready, "description": "It takes no work"}},
+    )
     def ready() -> JSONResponse:
         """Say whether the service takes work: 503 while something that it needs is missing."""
         missing = known.missing()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 from fastapi import HTTPException, Query, Response
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, StringConstraints, model_validator
 
 from pipeline import (
     api,
@@ -45,7 +45,9 @@ CallbackId = Annotated[api.Text, StringConstraints(min_length=1, max_length=200)
 class JobRequest(BaseModel):
     """What a caller submits."""
 
-    url: str = Field(min_length=1, max_length=2048, pattern=r"^https?://")
+    url: Annotated[
+        api.Text, StringConstraints(min_length=1, max_length=2048, pattern=r"^https?://")
+    ]
     corpus_name: api.CorpusName = "default"
     job_id: UUID | None = None
 

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 if TYPE_CHECKING:
     from pipeline.testing import RunningPipeline
 
-pytestmark = [pytest.mark.process, pytest.mark.req("P-03")]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.req("P-03")]
 
 SERVICES = ("orchestrator", "scraper", "chunking", "embedding-api", "search")
 _CHECKS = (
@@ -65,14 +65,5 @@ def _drive(running: RunningPipeline, service: str, examples: int) -> int:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_request_makes_an_undocumented_answer(running: RunningPipeline, service: str) -> None:
-    """A few of each endpoint; the slow test has many."""
-    assert _drive(running, service, 5) >= 5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("service", SERVICES)
-def test_no_request_of_many_makes_an_undocumented_answer(
-    running: RunningPipeline, service: str
-) -> None:
-    """Two hundred of each endpoint."""
-    assert _drive(running, service, 200) >= 200
+    """A hundred requests to each endpoint, half of them wrong in some way."""
+    assert _drive(running, service, 100) >= 100
