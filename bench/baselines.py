@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -33,10 +33,11 @@ _MS = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The running pipeline as one caller sees it."""
+    """The running pipeline as one caller sees it; `share` of all calls are made."""
 
     running: RunningPipeline
     client: httpx.Client
+    share: float
 
     def call(self, service: str, path: str, whose: str = "user", **body: object) -> httpx.Response:
         """Post to a service."""
@@ -50,26 +51,30 @@ class Pipeline:
         urls = self.running.description()["urls"]
         return f"{urls['article']}?nonce={secrets.token_hex(8)}&latency={latency}"
 
-
-def timed(count: int, call: Callable[[], object], warm: int = 3) -> list[float]:
-    """Return the seconds of so many calls, after some that do not count."""
-    found = []
-    for number in range(count + warm):
-        began = time.perf_counter()
-        call()
-        if number >= warm:
-            found.append(time.perf_counter() - began)
-    return found
+    def timed(self, count: int, call: Callable[[], object], warm: int = 3) -> list[float]:
+        """Return the seconds of so many calls, after some that do not count."""
+        found = []
+        for number in range(max(1, round(count * self.share)) + warm):
+            began = time.perf_counter()
+            call()
+            if number >= warm:
+                found.append(time.perf_counter() - began)
+        return found
 
 
 def measure() -> Iterator[Figure]:
-    """Start a pipeline, measure the nine, and end it."""
+    """Measure the nine."""
+    return measured({}, 1.0)
+
+
+def measured(env: Mapping[str, str], share: float) -> Iterator[Figure]:
+    """Start a pipeline with more variables, measure with a share of the calls, and end it."""
     with tempfile.TemporaryDirectory(prefix="bench-baselines-") as folder:
-        running = RunningPipeline(Path(folder) / "state", _ENV)
+        running = RunningPipeline(Path(folder) / "state", {**_ENV, **env})
         try:
             running.wait_until_up()
             with httpx.Client(timeout=30, trust_env=False) as client:
-                pipeline = Pipeline(running, client)
+                pipeline = Pipeline(running, client, share)
                 for part in (_submission, _scraping, _chunking, _embedding, _whole, _search, _auth):
                     yield from part(pipeline)
         finally:
@@ -84,7 +89,9 @@ def _figure(name: str, seconds: Sequence[float], share: float, bound: float, how
 
 
 def _submission(pipeline: Pipeline) -> Iterator[Figure]:
-    seconds = timed(200, lambda: pipeline.call("orchestrator", "/jobs", url=pipeline.page(0)))
+    seconds = pipeline.timed(
+        200, lambda: pipeline.call("orchestrator", "/jobs", url=pipeline.page(0))
+    )
     how = "POST /jobs; the jobs that it begins run meanwhile"
     yield _figure("B-1 submission, P99 (target 100 ms)", seconds, 0.99, 50, how)
     _idle(pipeline)
@@ -94,10 +101,10 @@ def _scraping(pipeline: Pipeline) -> Iterator[Figure]:
     def scrape(latency: float) -> Callable[[], object]:
         return lambda: pipeline.call("scraper", "/scrape", url=pipeline.page(latency))
 
-    real = timed(10, scrape(LATENCY), warm=1)
+    real = pipeline.timed(10, scrape(LATENCY), warm=1)
     how = f"POST /scrape of 5,000 words; {LATENCY:g} s of it are the page's sleep"
     yield _figure("B-2 scraping, P50 (target 2,000 ms)", real, 0.5, 2000, how)
-    own = timed(30, scrape(0))
+    own = pipeline.timed(30, scrape(0))
     how = "the same without the sleep"
     yield _figure("B-2 scraping without the site's latency, P50", own, 0.5, 300, how)
 
@@ -108,7 +115,9 @@ def _chunking(pipeline: Pipeline) -> Iterator[Figure]:
         ("B-4 chunking 80,000 words", 80_000, 20, 2_000),
     ):
         content = "\n\n".join(text.paragraphs(words, seed=words))
-        seconds = timed(count, lambda: pipeline.call("chunking", "/chunk", content=content))  # noqa: B023 - called at once
+        seconds = pipeline.timed(
+            count, lambda: pipeline.call("chunking", "/chunk", content=content)
+        )
         how = f"POST /chunk of {len(content):,} characters"
         yield _figure(f"{name}, P99 (target {target:,} ms)", seconds, 0.99, target / 2, how)
 
@@ -126,10 +135,10 @@ def _embedding(pipeline: Pipeline) -> Iterator[Figure]:
         )
 
     seeds = iter(range(10_000))
-    new = timed(60, embed(lambda: _chunks(next(seeds))))
+    new = pipeline.timed(60, embed(lambda: _chunks(next(seeds))))
     how = "POST /embed of 17 chunks that nobody has embedded before"
     yield _figure("B-5 embedding 17 chunks, P50 (target 50 ms)", new, 0.5, 50, how)
-    known = timed(60, embed(lambda: _chunks(0)))
+    known = pipeline.timed(60, embed(lambda: _chunks(0)))
     how = "the same chunks again, of another document"
     yield _figure("B-5 embedding 17 chunks from the cache, P50", known, 0.5, 50, how)
 
@@ -143,7 +152,7 @@ def _whole(pipeline: Pipeline) -> Iterator[Figure]:
         ("B-6 whole pipeline, P50 (target 2,500 ms)", LATENCY, 8, 2_500),
         ("B-6 whole pipeline without the site's latency, P50", 0.0, 20, 800),
     ):
-        seconds = timed(count, lambda: _run(pipeline, latency), warm=1)  # noqa: B023 - called at once
+        seconds = pipeline.timed(count, lambda: _run(pipeline, latency), warm=1)  # noqa: B023 - called at once
         how = "from submission to done, as its caller sees it"
         yield _figure(name, seconds, 0.5, bound, how)
 
@@ -157,7 +166,7 @@ def _run(pipeline: Pipeline, latency: float) -> None:
 
 def _search(pipeline: Pipeline) -> Iterator[Figure]:
     asked = {"query": "what does the article say of the river?", "corpus_name": "default"}
-    seconds = timed(200, lambda: pipeline.call("search", "/search", "user", **asked))
+    seconds = pipeline.timed(200, lambda: pipeline.call("search", "/search", "user", **asked))
     rows = len(pipeline.call("search", "/search", "user", **asked, limit=100).json()["results"])
     how = f"POST /search with an indexed corpus, of which {rows} chunks are asked for at most"
     yield _figure("B-7 search, P99 (target 200 ms)", seconds, 0.99, 100, how)
@@ -170,13 +179,13 @@ def _auth(pipeline: Pipeline) -> Iterator[Figure]:
     def get(key: str) -> None:
         client.get(url, headers={"X-API-Key": key}).raise_for_status()
 
-    keys = [_granted(running, client) for _ in range(53)]
+    keys = [_granted(running, client) for _ in range(53)]  # three of them for nothing
     left = iter(keys)
-    miss = timed(50, lambda: get(next(left)))
+    miss = pipeline.timed(50, lambda: get(next(left)))
     how = "the first GET /jobs/ with a new key, Membership's answer and an empty list included"
     yield _figure("B-8 auth, cache miss, P99 (target 30 ms)", miss, 0.99, 30, how)
-    hit = timed(200, lambda: get(keys[0]))
-    empty = timed(200, lambda: client.get(f"{running.url('orchestrator')}/live"))
+    hit = pipeline.timed(200, lambda: get(keys[0]))
+    empty = pipeline.timed(200, lambda: client.get(f"{running.url('orchestrator')}/live"))
     how = "GET /jobs/ with a known key, an empty list included"
     yield _figure("B-9 auth, cache hit, as a request, P50", hit, 0.5, 50, how)
     yield _figure("B-9 a request beside it without a key (GET /live), P50", empty, 0.5, 50, "alone")
