@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -115,9 +116,8 @@ def _chunking(pipeline: Pipeline) -> Iterator[Figure]:
         ("B-4 chunking 80,000 words", 80_000, 20, 2_000),
     ):
         content = "\n\n".join(text.paragraphs(words, seed=words))
-        seconds = pipeline.timed(
-            count, lambda: pipeline.call("chunking", "/chunk", content=content)
-        )
+        chunk = partial(pipeline.call, "chunking", "/chunk", content=content)
+        seconds = pipeline.timed(count, chunk)
         how = f"POST /chunk of {len(content):,} characters"
         yield _figure(f"{name}, P99 (target {target:,} ms)", seconds, 0.99, target / 2, how)
 
@@ -134,11 +134,12 @@ def _embedding(pipeline: Pipeline) -> Iterator[Figure]:
             chunks=chunks(),
         )
 
-    seeds = iter(range(10_000))
-    new = pipeline.timed(60, embed(lambda: _chunks(next(seeds))))
+    made = [_chunks(seed) for seed in range(63)]  # before, for it takes time
+    left = iter(made)
+    new = pipeline.timed(60, embed(lambda: next(left)))
     how = "POST /embed of 17 chunks that nobody has embedded before"
     yield _figure("B-5 embedding 17 chunks, P50 (target 50 ms)", new, 0.5, 50, how)
-    known = pipeline.timed(60, embed(lambda: _chunks(0)))
+    known = pipeline.timed(60, embed(lambda: made[0]))
     how = "the same chunks again, of another document"
     yield _figure("B-5 embedding 17 chunks from the cache, P50", known, 0.5, 50, how)
 
@@ -152,7 +153,7 @@ def _whole(pipeline: Pipeline) -> Iterator[Figure]:
         ("B-6 whole pipeline, P50 (target 2,500 ms)", LATENCY, 8, 2_500),
         ("B-6 whole pipeline without the site's latency, P50", 0.0, 20, 800),
     ):
-        seconds = pipeline.timed(count, lambda: _run(pipeline, latency), warm=1)  # noqa: B023 - called at once
+        seconds = pipeline.timed(count, partial(_run, pipeline, latency), warm=1)
         how = "from submission to done, as its caller sees it"
         yield _figure(name, seconds, 0.5, bound, how)
 
