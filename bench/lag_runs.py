@@ -14,6 +14,7 @@ from bench.lag_observer import read_back
 from bench.lag_run import Known, Made, Making, child, in_lanes
 from bench.lag_truth import Witnessed
 from validator.clock import SystemClock
+from validator.config_sources import RemoteCollectorSettings
 from validator.lag import LagHistogram
 from validator.ports import Answer, Question
 from validator.sources.collector.client import RemoteCollectorSource
@@ -81,7 +82,8 @@ def series(count: int, *, lanes: int, remote: bool, delay: float = 0.0) -> Serie
 def source(*, remote: bool) -> Iterator[tuple[Readable, str]]:
     """Have a collector and a source that reads it, and where telemetry is sent."""
     clock = SystemClock()
-    http = Http("collector", make_session(), clock, Bounds(timeout=5.0))
+    rate = RemoteCollectorSettings.model_fields["rate_limit"].default
+    http = Http("collector", make_session(), clock, Bounds(timeout=5.0, rate=rate))
     if remote:
         arguments = ("validator", "collector", "--http-port", "0", "--grpc-port", "-1")
         with child(*arguments, ends_with_input=False) as process:

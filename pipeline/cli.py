@@ -14,7 +14,7 @@ from pipeline import faults
 from pipeline.host import control
 from pipeline.host.errors import HostError, tail
 
-_UP_SECONDS: Final = 60.0
+_UP_SECONDS: Final = 180.0
 
 state_dir = click.option(
     "--state-dir",

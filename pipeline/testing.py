@@ -32,7 +32,7 @@ class TimedOutError(AssertionError):
     """What was waited for did not come."""
 
 
-def poll_until(look: Callable[[], _T | None], what: str, seconds: float = 10.0) -> _T:
+def poll_until(look: Callable[[], _T | None], what: str, seconds: float = 30.0) -> _T:
     """Look until there is something and return it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -71,7 +71,7 @@ class RunningPipeline:
         self.client = httpx.Client(timeout=10, trust_env=False)
         self._read: dict[Path, tuple[int, list[dict[str, Any]]]] = {}
 
-    def wait_until_up(self, seconds: float = 20.0) -> None:
+    def wait_until_up(self, seconds: float = 60.0) -> None:
         """Wait for the line that says so; the process must not end before it."""
 
         def look() -> bool:
@@ -90,7 +90,7 @@ class RunningPipeline:
         self.client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def description(self) -> dict[str, Any]:
         """Return pipeline.json."""
@@ -141,7 +141,7 @@ class RunningPipeline:
         found: dict[str, Any] = answer.json()
         return found
 
-    def ended(self, job_id: str, whose: str = "validator", seconds: float = 15) -> dict[str, Any]:
+    def ended(self, job_id: str, whose: str = "validator", seconds: float = 60) -> dict[str, Any]:
         """Wait for a job's end and return the job."""
 
         def look() -> dict[str, Any] | None:

@@ -123,6 +123,8 @@ class RemoteCollectorSettings(SourceSettings, Connection):
     """A collector of ours that runs as a process of its own, read over its API."""
 
     type: Literal["remote_collector"]
+    rate_limit: Annotated[float, Field(gt=0)] = 200.0
+    """Ours, and asked at each change that it tells of: twenty would make verdicts wait for it."""
 
 
 class TempoSettings(SourceSettings, Connection):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from pipeline.host import health
 from pipeline.host.errors import ProcessFailedError
 from pipeline.host.processes import wait_until
 
@@ -35,8 +36,8 @@ class ServersUp:
 
 def wait_for_initdb(process: Process) -> None:
     """Wait until the data directory is there."""
-    if not wait_until(process.ended, 20):
-        raise ProcessFailedError("initdb", "did not end within 20 s", process.log)
+    if not wait_until(process.ended, health.SECONDS):
+        raise ProcessFailedError("initdb", f"did not end within {health.SECONDS:g} s", process.log)
     if process.exit_code:
         process.check()
 

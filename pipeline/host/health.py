@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pipeline.host.ports import Port
     from pipeline.host.processes import Process
 
-SECONDS: Final = 20.0
+SECONDS: Final = 60.0
+"""How long a process may take to be healthy: on a machine with much else to do it takes long."""
 
 
 def answers(port: Port, path: str) -> bool:

@@ -27,7 +27,7 @@ def state(tmp_path: Path) -> Iterator[Path]:
     found = tmp_path / ("a-rather-long-name-for-a-directory-" * 3) / "state"
     found.parent.mkdir()
     yield found
-    subprocess.run(_command("down", found), capture_output=True, timeout=30, check=False)
+    subprocess.run(_command("down", found), capture_output=True, timeout=90, check=False)
 
 
 def _command(name: str, state: Path, *more: str) -> list[str]:
@@ -60,7 +60,7 @@ def test_nothing_outlives_the_supervisor(state: Path, number: signal.Signals, pa
     family = _family(pipeline.process.pid)
     assert len(family) >= 20
     pipeline.process.send_signal(number)
-    assert pipeline.process.wait(15) == 0
+    assert pipeline.process.wait(60) == 0
     poll_until(lambda: not _alive(family), "the end of every process", 5)
     assert not (state / "postgres.home").exists()
     assert not (state / "pipeline.json").exists()
@@ -90,7 +90,7 @@ def test_pipeline_may_end_with_the_one_who_started_it(state: Path) -> None:
     command = _command("up", state, "--end-with-parent")
     program = "import subprocess, sys; subprocess.Popen(sys.argv[1:]).wait()"
     parent = subprocess.Popen([sys.executable, "-c", program, *command])
-    poll_until((state / "pipeline.json").exists, "a healthy pipeline", 20)
+    poll_until((state / "pipeline.json").exists, "a healthy pipeline", 60)
     family = _family(parent.pid)
     assert len(family) >= 20
     parent.kill()
@@ -101,23 +101,23 @@ def test_pipeline_may_end_with_the_one_who_started_it(state: Path) -> None:
 def test_detached_pipeline_is_up_then_down(state: Path) -> None:
     """`up --detach` returns once all is healthy; commands reach it fast; `down` leaves nothing."""
     up = subprocess.run(
-        _command("up", state, "--detach"), capture_output=True, text=True, timeout=60, check=False
+        _command("up", state, "--detach"), capture_output=True, text=True, timeout=180, check=False
     )
     assert up.returncode == 0, up.stderr
     assert "pipeline is up" in up.stdout
     (pid,) = [int(word) for word in up.stdout.replace(")", "").split() if word.isdigit()][-1:]
     family = _family(pid)
     again = subprocess.run(
-        _command("up", state), capture_output=True, text=True, timeout=60, check=False
+        _command("up", state), capture_output=True, text=True, timeout=180, check=False
     )
     assert (again.returncode, "already running" in again.stderr) == (1, True)
     status = subprocess.run(
-        _command("status", state), capture_output=True, text=True, timeout=30, check=False
+        _command("status", state), capture_output=True, text=True, timeout=90, check=False
     )
     assert status.returncode == 0
     assert status.stdout.count("healthy") == 13
     down = subprocess.run(
-        _command("down", state), capture_output=True, text=True, timeout=30, check=False
+        _command("down", state), capture_output=True, text=True, timeout=90, check=False
     )
     assert (down.returncode, down.stdout) == (0, "pipeline is down\n")
     poll_until(lambda: not _alive(family), "the end of every process", 5)
@@ -140,7 +140,7 @@ def test_what_fails_at_the_start_is_told(
         _command("up", state),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         env={**os.environ, variable: value},
     )
@@ -159,7 +159,7 @@ def test_port_in_use_is_told(state: Path) -> None:
             _command("up", state),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
             env={**os.environ, "PIPELINE_CHUNKING_PORT": port},
         )
@@ -206,4 +206,4 @@ def test_a_pipeline_whose_starter_is_gone_already_does_not_begin(state: Path) ->
         "os._exit(0)\n"
     )
     subprocess.run([sys.executable, "-c", starter], check=True, timeout=30)
-    poll_until(lambda: "pipeline is down" in told.read_text(), "the end of the pipeline", 20)
+    poll_until(lambda: "pipeline is down" in told.read_text(), "the end of the pipeline", 60)

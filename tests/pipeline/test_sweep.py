@@ -192,8 +192,8 @@ def test_a_redelivered_task_of_a_cleaned_job_brings_nothing_back(running: Runnin
     assert cleaned(running, "killed")["jobs"] == 1
     for child in psutil.Process(worker).children():
         child.kill()
-    poll_until(lambda: begun() == 2, "the task delivered again", 20)
-    poll_until(lambda: gone(running, "scraper-worker", job), "the end of the task", 20)
+    poll_until(lambda: begun() == 2, "the task delivered again", 60)
+    poll_until(lambda: gone(running, "scraper-worker", job), "the end of the task", 60)
     assert rows(running, job) == (0, 0)
     after = running.submit("article")
     assert running.ended(after.job_id)["status"] == "done"
