@@ -55,9 +55,9 @@ def test_sources_have_their_own_types(tmp_path: Path) -> None:
     assert (collector.http, collector.grpc, collector.lag_budget) == ("127.0.0.1:0", None, 7.0)
     assert isinstance(remote, RemoteCollectorSettings)
     assert remote.lag_budget == 3.0
+    assert isinstance(metrics, ScrapeSettings)
     # Ours tells of changes and is asked at each; others are spared.
     assert (remote.rate_limit, metrics.rate_limit) == (200.0, 20.0)
-    assert isinstance(metrics, ScrapeSettings)
     assert metrics.pages["orchestrator"] == ("http://127.0.0.1:1/metrics",)
     assert metrics.pages["scraper"] == ("http://a/m", "http://b/m")
 
