@@ -28,11 +28,6 @@ def cache(settings: Settings) -> Redis:
     )
 
 
-def plain() -> httpx.Client:
-    """Return a client that introduces itself to nobody."""
-    return httpx.Client(timeout=10, trust_env=False)
-
-
 def internal(settings: Settings) -> httpx.Client:
     """Return a client for the pipeline's own services, with the key of a service."""
     return httpx.Client(

@@ -1,41 +1,54 @@
-"""Fetching a page of other people's: nothing of ours goes along, and its text comes back."""
+"""Fetching a page of other people's: whether we may, what it says, and what it cost."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import httpx
 from opentelemetry import trace
-from opentelemetry.instrumentation.utils import suppress_http_instrumentation
-from selectolax.lexbor import LexborHTMLParser
+from resiliparse.parse.encoding import detect_mime
 
-from pipeline import telemetry
+from pipeline import mark, reading, telemetry, urls
+from pipeline.addresses import Guard, networks
+from pipeline.fetch_errors import FetchError, PermanentError, TransientError
+from pipeline.lines import Deadline
 from pipeline.metrics import observe
+from pipeline.robots import Robots
+from pipeline.visits import Answer, Visitor
 
 if TYPE_CHECKING:
     from pipeline.metrics import Metrics
+    from pipeline.settings import Settings
 
 TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_NOISE: Final = "script, style, nav, header, footer, aside, noscript, template"
+REDIRECTS: Final = 5
+AGENT: Final = "obs-validator-pipeline"
+_HTML: Final = frozenset({"text/html", "application/xhtml+xml"})
+_PLAIN: Final = "text/plain"
 
 
-class FetchError(Exception):
-    """A page that could not be had."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms pages are fetched."""
 
-    def __init__(self, code: str, message: str) -> None:
-        """Keep the code by which the job's error is known."""
-        super().__init__(message)
-        self.code = code
+    guard: Guard = field(default_factory=Guard)
+    agent: str = AGENT
+    seconds: float = 20.0
+    max_bytes: int = 10_000_000
 
-
-class TransientError(FetchError):
-    """It may be had later."""
-
-
-class PermanentError(FetchError):
-    """It will not be had."""
+    @classmethod
+    def of(cls, settings: Settings) -> Terms:
+        """Read them from the environment; LookupError says which variable is wrong."""
+        agent = settings.env.get("PIPELINE_USER_AGENT") or AGENT
+        if not (agent.isascii() and agent.isprintable()):
+            raise LookupError(f"PIPELINE_USER_AGENT is {agent!r}: it is printable ASCII")
+        return cls(
+            guard=Guard(networks(settings.env.get("PIPELINE_SCRAPE_ALLOW", ""))),
+            agent=agent,
+            seconds=_positive(settings, "PIPELINE_SCRAPE_SECONDS", 20.0),
+            max_bytes=int(_positive(settings, "PIPELINE_SCRAPE_MAX_BYTES", 10_000_000)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,64 +59,120 @@ class Page:
     content: str
 
 
-class Fetcher:
-    """Fetches pages and measures them."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The last answer on the way to a page."""
 
-    def __init__(self, client: httpx.Client, metrics: Metrics) -> None:
-        """Fetch through a client that adds nothing of ours."""
-        self._client = client
+    url: str
+    status: int
+    content_type: str
+    charset: str
+    body: bytes
+
+
+class Fetcher:
+    """Fetches pages and measures them. Threads may share it."""
+
+    def __init__(self, terms: Terms, metrics: Metrics) -> None:
+        """Fetch on these terms."""
+        self._terms = terms
         self._metrics = metrics
+        self._visitor = Visitor(terms.guard, terms.agent)
+        self._robots = Robots(self._visitor, terms.agent)
 
     def fetch(self, url: str, job_id: str) -> Page:
-        """Return the text of a page."""
+        """Return the text of a page, or raise a FetchError."""
         begun = time.perf_counter()
-        outcome = "error"
+        outcome = "ok"
         try:
-            answer = self._get(url, job_id)
-            outcome = "ok"
+            found = self._get(url, job_id)
+        except FetchError as error:
+            outcome = "transient" if isinstance(error, TransientError) else "permanent"
+            self._count(error)
+            raise
         finally:
             took = time.perf_counter() - begun
             observe(self._metrics.scrape_seconds, took, outcome=outcome)
         with telemetry.job_span("extract_text", job_id) as span:
-            content = extract(answer.text)
+            content = self._read(found)
             span.set_attribute("document.words", len(content.split()))
-        return Page(str(answer.url), content)
+        return Page(found.url, content)
 
-    def _get(self, url: str, job_id: str) -> httpx.Response:
-        # The instrumentation would put traceparent and baggage on a request to a stranger.
+    def _get(self, url: str, job_id: str) -> _Found:
+        try:
+            url = urls.normalised(url)
+        except ValueError as error:
+            raise PermanentError("invalid_url", str(error)) from error
         with telemetry.job_span("fetch_page", job_id, url__full=url) as span:
-            try:
-                with suppress_http_instrumentation():
-                    answer = self._client.get(url, follow_redirects=True)
-            except httpx.TimeoutException as error:
-                raise TransientError("timeout", f"{url} did not answer in time") from error
-            except httpx.HTTPError as error:
-                raise TransientError("unreachable", f"{url} cannot be reached: {error}") from error
-            span.set_attribute("http.response.status_code", answer.status_code)
-            span.set_attribute("http.response.body.size", len(answer.content))
-            if answer.status_code >= 400:
-                span.set_status(trace.StatusCode.ERROR, f"HTTP {answer.status_code}")
-        _refuse(answer)
-        observe(self._metrics.response_bytes, len(answer.content))
-        return answer
+            found = self._follow(url, span)
+            if found.status >= 300:
+                span.set_status(trace.StatusCode.ERROR, f"HTTP {found.status}")
+        _refuse(found)
+        observe(self._metrics.response_bytes, len(found.body))
+        return found
+
+    def _follow(self, url: str, span: trace.Span) -> _Found:
+        deadline = Deadline.after(self._terms.seconds)
+        for _ in range(REDIRECTS + 1):
+            self._robots.check(url, deadline)
+            with self._visitor.visit(url, deadline) as answer:
+                span.set_attribute("http.response.status_code", answer.status)
+                if answer.redirect is None:
+                    found = self._received(answer)
+                    span.set_attribute("http.response.body.size", len(found.body))
+                    return found
+            url = _led(url, answer.redirect)
+        raise PermanentError("too_many_redirects", f"{url} is the last of more than {REDIRECTS}")
+
+    def _received(self, answer: Answer) -> _Found:
+        """Read an answer's body if it is a page, and of a kind that can be read."""
+        if not 200 <= answer.status < 300:
+            return _Found(answer.url, answer.status, "", "", b"")
+        content_type = answer.headers.get_content_type() if answer.header("content-type") else ""
+        if content_type not in {"", _PLAIN, *_HTML}:
+            raise _unsupported(answer.url, content_type)
+        body = answer.body(self._terms.max_bytes)
+        if not content_type:
+            sniffed = detect_mime(body)
+            if not sniffed.startswith("text/"):
+                raise _unsupported(answer.url, sniffed)
+        charset = answer.headers.get_content_charset("")
+        return _Found(answer.url, answer.status, content_type, charset, body)
+
+    def _read(self, found: _Found) -> str:
+        read = reading.plain if found.content_type == _PLAIN else reading.html
+        try:
+            return read(found.body, found.charset)
+        except FetchError as error:
+            self._count(error)
+            raise
+
+    def _count(self, error: FetchError) -> None:
+        labels = {"code": error.label, "traffic": mark.current().traffic}
+        self._metrics.scrape_errors.labels(**labels).inc()
 
 
-def extract(html: str) -> str:
-    """Return the text of a page's article, paragraph by paragraph."""
-    tree = LexborHTMLParser(html)
-    for node in tree.css(_NOISE):
-        node.decompose()
-    root = tree.css_first("article") or tree.body
-    if root is None:
-        return ""
-    paragraphs = root.css("h1, h2, h3, p, li, pre, td")
-    texts = [" ".join(node.text().split()) for node in paragraphs]
-    return "\n\n".join(filter(None, texts)) or " ".join(root.text().split())
+def _led(url: str, location: str) -> str:
+    try:
+        return urls.joined(url, location)
+    except ValueError as error:
+        raise PermanentError("invalid_url", f"{url} redirects, but {error}") from error
 
 
-def _refuse(answer: httpx.Response) -> None:
-    status = answer.status_code
-    if status in TRANSIENT:
-        raise TransientError(f"http_{status}", f"{answer.url} answered {status}")
-    if status >= 400:
-        raise PermanentError(f"http_{status}", f"{answer.url} answered {status}")
+def _unsupported(url: str, content_type: str) -> PermanentError:
+    return PermanentError(
+        "unsupported_content_type", f"{url} is {content_type[:80]}, not HTML or plain text"
+    )
+
+
+def _refuse(found: _Found) -> None:
+    kind = TransientError if found.status in TRANSIENT else PermanentError
+    if not 200 <= found.status < 300:
+        raise kind(f"http_{found.status}", f"{found.url} answered {found.status}")
+
+
+def _positive(settings: Settings, variable: str, default: float) -> float:
+    found = settings.number(variable, default)
+    if not 0 < found < float("inf"):
+        raise LookupError(f"{variable} is {found:g}: it is more than nothing, and finite")
+    return found

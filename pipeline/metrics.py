@@ -37,6 +37,7 @@ class Metrics:
     job_seconds: Histogram
     response_bytes: Histogram
     scrape_seconds: Histogram
+    scrape_errors: Counter
     chunk_seconds: Histogram
     chunks: Histogram
     batch_size: Histogram
@@ -78,6 +79,9 @@ def build(settings: Settings) -> Metrics:
         ),
         scrape_seconds=histogram(
             "scrape_duration_seconds", "Time to fetch a page", ("outcome", "traffic")
+        ),
+        scrape_errors=Counter(
+            "scrape_errors", "Pages not had, by code", ("code", "traffic"), registry=registry
         ),
         chunk_seconds=histogram("chunk_duration_seconds", "Time to chunk a text", ("traffic",)),
         chunks=histogram("chunks_per_document", "Chunks of a text", ("traffic",), _COUNTS),

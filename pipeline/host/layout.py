@@ -21,6 +21,8 @@ WORKERS: Final = ("scraper-worker", "embedding-worker")
 SERVERS: Final = ("postgres", "broker", "cache")
 ALL: Final = (*STUBS, *SERVICES, *WORKERS)
 PAGES: Final = ("article", "whitepaper", "blocked", "slow", "flaky", "flaky-blocked")
+_SITE_NETWORK: Final = "127.0.0.0/8"
+"""Where the site stub is, and whatever else of this machine a test has scraped."""
 OF_SERVICE: Final = {"scraper-worker": "scraper", "embedding-worker": "embedding-api"}
 
 
@@ -82,6 +84,7 @@ class Layout:
             "PIPELINE_CACHE_URL": self._redis_url("cache"),
             "PIPELINE_FAULTS": ",".join(sorted(faults)),
         }
+        env.setdefault("PIPELINE_SCRAPE_ALLOW", _SITE_NETWORK)
         if name in WORKERS:
             env["PIPELINE_METRICS_PORT"] = str(self.ports[name].number)
             env["PROMETHEUS_MULTIPROC_DIR"] = str(self.state / "metrics" / name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import HTTPException
-from pydantic import BaseModel, Field
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel, Field
 
-from pipeline import clients, telemetry, web
-from pipeline.fetch import Fetcher, PermanentError, TransientError
+from pipeline import telemetry, urls, web
+from pipeline.fetch import Fetcher, Terms
+from pipeline.fetch_errors import PermanentError, TimedOutError, TransientError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -19,29 +20,65 @@ if TYPE_CHECKING:
 class ScrapeRequest(BaseModel):
     """The page to scrape."""
 
-    url: str = Field(min_length=1, max_length=2048, pattern=r"^https?://")
+    url: Annotated[str, AfterValidator(urls.normalised)] = Field(
+        min_length=1, max_length=urls.LONGEST, examples=["https://example.com/article"]
+    )
     job_id: str = Field(default="", max_length=100)
+
+
+class Scraped(BaseModel):
+    """A page's text."""
+
+    url: str = Field(description="where it was found, after redirects")
+    content: str = Field(description="its main content; empty when it has none")
+    words: int = Field(ge=0)
+
+
+class Refused(BaseModel):
+    """A page that will not be had, however often it is tried."""
+
+    url: str
+    error_code: str = Field(examples=["http_403", "robots_denied"])
+    error_message: str
+
+
+class NotNow(BaseModel):
+    """A page that may be had later, or by who waits longer: a job does both."""
+
+    detail: str
+    error_code: str = Field(examples=["timeout", "http_503"])
+
+
+_NOT_NOW: Final[dict[int | str, dict[str, Any]]] = {
+    502: {"model": NotNow, "description": "The page's site cannot serve it now."},
+    504: {"model": NotNow, "description": "The page takes too long to wait for: use /enqueue."},
+}
 
 
 def make(settings: Settings) -> ASGIApp:
     """Return the scraper's application."""
     base = web.make(settings)
     service = base.service
-    plain = clients.plain()
-    base.closing.append(plain.close)
-    fetcher = Fetcher(plain, service.metrics)
+    fetcher = Fetcher(Terms.of(settings), service.metrics)
 
-    @base.app.post("/scrape")
-    def scrape(request: ScrapeRequest, key: web.Key = None) -> dict[str, Any]:
+    @base.app.post("/scrape", response_model=Scraped | Refused, responses=_NOT_NOW)
+    def scrape(request: ScrapeRequest, key: web.Key = None) -> Scraped | Refused | JSONResponse:
         """Scrape a page now; one that refuses is told by its error_code."""
         service.auth.caller(key)
         telemetry.name_job(request.job_id, request__mode="sync")
-        try:
-            page = fetcher.fetch(request.url, request.job_id)
-        except PermanentError as error:
-            return {"url": request.url, "error_code": error.code, "error_message": str(error)}
-        except TransientError as error:
-            raise HTTPException(504, f"{error}: submit it as a job (/enqueue)") from error
-        return {"url": page.url, "content": page.content, "words": len(page.content.split())}
+        return answer(fetcher, request)
 
     return base.asgi()
+
+
+def answer(fetcher: Fetcher, request: ScrapeRequest) -> Scraped | Refused | JSONResponse:
+    """Return what a caller who waits is told."""
+    try:
+        page = fetcher.fetch(request.url, request.job_id)
+    except PermanentError as error:
+        return Refused(url=request.url, error_code=error.code, error_message=str(error))
+    except TransientError as error:
+        body = NotNow(detail=f"{error}: submit it as a job (/enqueue)", error_code=error.code)
+        status = 504 if isinstance(error, TimedOutError) else 502
+        return JSONResponse(body.model_dump(), status)
+    return Scraped(url=page.url, content=page.content, words=len(page.content.split()))

@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from pipeline import text
+from pipeline.services import site_trouble
+from pipeline.services.site_trouble import Page, number
 from pipeline.services.stubs import health
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Site:
     async def slow(self, request: Request) -> Response:
         """Serve the article after some seconds, two unless asked for others."""
         self.note(request)
-        await asyncio.sleep(min(60.0, float(request.query_params.get("seconds", "2"))))
+        await asyncio.sleep(number(request, "seconds", 2, 60))
         return _page("A slow article", self._article, request)
 
     async def flaky(self, request: Request) -> Response:
@@ -87,22 +89,37 @@ async def robots(_request: Request) -> Response:
     return PlainTextResponse("User-agent: *\nDisallow: /private/\n")
 
 
-def make(_settings: Settings) -> ASGIApp:
+def make(settings: Settings) -> ASGIApp:
     """Return the site."""
     site = Site()
+    latency = settings.number("PIPELINE_SITE_LATENCY", 0.0)
+    pages: dict[str, Page] = {
+        "/article": site.article,
+        "/whitepaper": site.whitepaper,
+        "/blocked": site.blocked,
+        "/slow": site.slow,
+        "/flaky": site.flaky,
+        "/flaky-blocked": site.flaky_blocked,
+        **site_trouble.PAGES,
+    }
     return Starlette(
         routes=[
             Route("/health", health),
             Route("/robots.txt", robots),
-            Route("/article", site.article),
-            Route("/whitepaper", site.whitepaper),
-            Route("/blocked", site.blocked),
-            Route("/slow", site.slow),
-            Route("/flaky", site.flaky),
-            Route("/flaky-blocked", site.flaky_blocked),
             Route("/seen", site.seen),
+            *(Route(path, _late(page, latency)) for path, page in pages.items()),
         ]
     )
+
+
+def _late(page: Page, latency: float) -> Page:
+    """Serve a page as late as a site far away, or as its address asks for."""
+
+    async def late(request: Request) -> Response:
+        await asyncio.sleep(number(request, "latency", latency, 60))
+        return await page(request)
+
+    return late
 
 
 def _paragraphs(count: int, seed: int) -> str:

@@ -34,7 +34,6 @@ class Child:
     settings: Settings
     metrics: metrics.Metrics
     internal: httpx.Client
-    plain: httpx.Client
 
 
 @dataclass(slots=True)
@@ -89,9 +88,7 @@ def _connect(settings: Settings, holder: Holder) -> None:
         # Receivers run in order: the mark is put on before the instrumentation's context, and
         # taken off after it.
         signals.task_postrun.connect(forget, weak=False)
-        holder.child = Child(
-            settings, metrics.build(settings), clients.internal(settings), clients.plain()
-        )
+        holder.child = Child(settings, metrics.build(settings), clients.internal(settings))
 
     def remember(task_id: str, task: Any, **_: Any) -> None:
         marked = mark.of_task(task.request)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import faults, logs, telemetry
 from pipeline.celery_app import QUEUES, SCRAPE_TASK
-from pipeline.fetch import Fetcher, FetchError, PermanentError, TransientError
+from pipeline.fetch import Fetcher, Terms
+from pipeline.fetch_errors import FetchError, PermanentError, TransientError
 from pipeline.states import StageNumber, Status
 from pipeline.workers import retries
 from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
@@ -18,24 +19,29 @@ if TYPE_CHECKING:
     from pipeline.workers.base import Child, Holder
 
 
-def register(app: Celery, holder: Holder, _settings: Settings) -> str:
+def register(app: Celery, holder: Holder, settings: Settings) -> str:
     """Register the task; return the queue to take it from."""
+    terms = Terms.of(settings)
+    # One for all tasks of a child: it remembers each robots.txt.
+    fetchers: list[Fetcher] = []
 
     @app.task(name=SCRAPE_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
     def scrape_task(self: Any, job_id: str, url: str) -> None:
         child = holder.get()
+        if not fetchers:
+            fetchers.append(Fetcher(terms, child.metrics))
         with logs.of_job(job_id):
-            _run(self, child, job_id, url)
+            _run(self, child, fetchers[0], job_id, url)
 
     return QUEUES[SCRAPE_TASK]
 
 
-def _run(task: Any, child: Child, job_id: str, url: str) -> None:
+def _run(task: Any, child: Child, fetcher: Fetcher, job_id: str, url: str) -> None:
     reporter = Reporter(child.internal, child.settings, job_id, task.request.id)
     with telemetry.job_span("scrape_task", **_attributes(task, child.settings, job_id, url)):
         logs.get("scraper").info("scrape_started", url=url, attempt=task.request.retries + 1)
         try:
-            _scrape(child, reporter, job_id, url)
+            _scrape(fetcher, reporter, job_id, url)
         except PermanentError as error:
             _fail(child, reporter, job_id, error)
         except TransientError as error:
@@ -46,8 +52,8 @@ def _run(task: Any, child: Child, job_id: str, url: str) -> None:
             logs.get("scraper").warning("job_gone")
 
 
-def _scrape(child: Child, reporter: Reporter, job_id: str, url: str) -> None:
-    page = Fetcher(child.plain, child.metrics).fetch(url, job_id)
+def _scrape(fetcher: Fetcher, reporter: Reporter, job_id: str, url: str) -> None:
+    page = fetcher.fetch(url, job_id)
     logs.get("scraper").info("scraped", words=len(page.content.split()))
     reporter.report(
         "final", Status.SCRAPING.value, "success", content=page.content, source_url=page.url

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from pipeline.fetch import extract
+from pipeline.extract import of_html
 from pipeline.services import site, stubs
 from pipeline.settings import Settings
 from pipeline.vectors import DIMENSION
@@ -58,7 +58,7 @@ def pages() -> Visitor:
 @pytest.mark.parametrize(("page", "words"), [("article", 5_000), ("whitepaper", 80_000)])
 def test_documents_have_their_words(pages: Visitor, page: str, words: int) -> None:
     """The article and the whitepaper have their words, besides a title and a nonce."""
-    found = extract(pages.get(f"/{page}?nonce=n1").text)
+    found = of_html(pages.get(f"/{page}?nonce=n1").text)
     assert 0 <= len(found.split()) - words <= 5
     assert "n1" in found
     assert "let x" not in found
