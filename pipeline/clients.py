@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import httpx
 from psycopg_pool import ConnectionPool
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -26,6 +28,24 @@ def cache(settings: Settings) -> Redis:
     return Redis.from_url(
         settings.need("PIPELINE_CACHE_URL"), socket_timeout=2, socket_connect_timeout=2
     )
+
+
+def single_try_cache(settings: Settings) -> Redis:
+    """Return a client of the same Redis for what can be done without it.
+
+    Left to itself the library would try ten times more before it says that a server is down.
+    """
+    return Redis.from_url(
+        settings.need("PIPELINE_CACHE_URL"),
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def inference(seconds: float) -> httpx.Client:
+    """Return a client for the inference server: no key of ours, and nothing to be unpacked."""
+    return httpx.Client(timeout=seconds, trust_env=False, headers={"Accept-Encoding": "identity"})
 
 
 def plain() -> httpx.Client:

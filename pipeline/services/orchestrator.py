@@ -15,7 +15,7 @@ from pipeline.leases import Leases
 from pipeline.services import for_validators
 from pipeline.states import STAGES, Callback, Outcome, Status
 from pipeline.sweep import Sweep
-from pipeline.vectors import PgVectorStore
+from pipeline.vectors.choose import open_store
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -90,7 +90,7 @@ def make(settings: Settings) -> ASGIApp:
     parts = Parts(base.service, store, flow)
     _for_callers(base.app, parts)
     _for_workers(base.app, parts)
-    vectors = PgVectorStore(pool)
+    vectors = open_store(settings, pool)
     for_validators.add(base.app, base.service, Sweep(store, vectors, broker), Leases(pool))
     return base.asgi()
 
