@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import httpx
 from psycopg_pool import ConnectionPool
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -22,10 +24,26 @@ def database(settings: Settings) -> ConnectionPool:
 
 
 def cache(settings: Settings) -> Redis:
-    """Return a client of the Redis that keeps caches and limits."""
+    """Return a client of the Redis that keeps caches and limits, which one can do without.
+
+    Left to itself the library would try ten times more before it says that a server is down.
+    """
     return Redis.from_url(
-        settings.need("PIPELINE_CACHE_URL"), socket_timeout=2, socket_connect_timeout=2
+        settings.need("PIPELINE_CACHE_URL"),
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        retry=once(),
     )
+
+
+def once() -> Retry:
+    """Return how a Redis is asked once and not again."""
+    return Retry(NoBackoff(), 0)
+
+
+def inference(seconds: float) -> httpx.Client:
+    """Return a client for the inference server: no key of ours, and nothing to be unpacked."""
+    return httpx.Client(timeout=seconds, trust_env=False, headers={"Accept-Encoding": "identity"})
 
 
 def internal(settings: Settings) -> httpx.Client:

@@ -43,6 +43,7 @@ class Metrics:
     batch_size: Histogram
     embedding_seconds: Histogram
     embedding_labels: tuple[str, ...]
+    cache_requests: Counter
     search_seconds: Histogram
     breaker_state: Gauge
     rate_limits: Counter
@@ -54,6 +55,12 @@ class Metrics:
         labels = {"operation": operation, "traffic": mark.current().traffic}
         known = {key: labels[key] for key in self.embedding_labels}
         observe(self.embedding_seconds, seconds, **known)
+
+    def cache_asked(self, operation: str, hits: int, misses: int) -> None:
+        """Note how many texts the cache of embeddings knew, and how many it did not."""
+        traffic = mark.current().traffic
+        for result, count in (("hit", hits), ("miss", misses)):
+            self.cache_requests.labels(result, operation, traffic).inc(count)
 
 
 def build(settings: Settings) -> Metrics:
@@ -90,6 +97,12 @@ def build(settings: Settings) -> Metrics:
             "embedding_request_duration_seconds", "Time to get vectors", of_embedding
         ),
         embedding_labels=of_embedding,
+        cache_requests=Counter(
+            "embedding_cache_requests",
+            "Texts looked up in the cache of embeddings",
+            ("result", "operation", "traffic"),
+            registry=registry,
+        ),
         search_seconds=histogram("search_duration_seconds", "Time to search", ("traffic",)),
         breaker_state=Gauge(
             "circuit_breaker_state",

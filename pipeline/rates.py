@@ -12,7 +12,7 @@ from limits.errors import StorageError
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from pipeline import logs, mark, visit
+from pipeline import clients, logs, mark, visit
 from pipeline.breaker import OpenError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class RateLimiter:
             key_prefix=f"rate:{settings.service_name}",
             socket_timeout=2,
             socket_connect_timeout=2,
+            retry=clients.once(),  # type: ignore[arg-type]  # it is Redis's own
         )
         self._window = MovingWindowRateLimiter(storage)
         self._breaker = breaker

@@ -45,6 +45,7 @@ CREATE TABLE vectors (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX vectors_of_corpus ON vectors (corpus_name);
+CREATE INDEX nearest_vectors ON vectors USING hnsw (embedding vector_cosine_ops);
 CREATE INDEX vectors_of_job ON vectors (job_id);
 CREATE INDEX vectors_of_run ON vectors (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX synthetic_vectors ON vectors (created_at) WHERE traffic = 'synthetic';

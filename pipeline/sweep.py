@@ -72,7 +72,7 @@ class Sweep:
         while left and not until.over():
             vectors = self.vectors.remove_older(age, BATCH)
             counts["vectors"] += vectors
-            left = vectors == BATCH
+            left = vectors >= BATCH
         counts["queued"] = self._take_out(self._is_orphan, until)
         return counts, not (more or left or until.over())
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, Field
 
 from pipeline import chunks, logs, telemetry, web
+from pipeline.chunks import Chunk
 from pipeline.metrics import observe
+from pipeline.services.answers import documented
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from pipeline.settings import Settings
 
+LONGEST: Final = 5_000_000
+"""Characters of a text; in UTF-8 each has at most four bytes."""
+
 
 class ChunkRequest(BaseModel):
     """The text to cut, and the job that it is of, if any."""
 
-    content: str
+    content: str = Field(max_length=LONGEST)
     job_id: str = Field(default="", max_length=100)
+
+
+class ChunkResponse(BaseModel):
+    """The chunks of a text, in order."""
+
+    count: int
+    chunks: list[Chunk]
 
 
 def make(settings: Settings) -> ASGIApp:
@@ -29,9 +41,13 @@ def make(settings: Settings) -> ASGIApp:
     service = base.service
     counter = chunks.tokenizer()
 
-    @base.app.post("/chunk")
-    def chunk(request: ChunkRequest, key: web.Key = None) -> dict[str, Any]:
-        """Cut a text into chunks, in order, each within the limit of tokens."""
+    # Not async: the work is done in a thread, and the tokenizer gives others their turn.
+    @base.app.post("/chunk", responses=documented(401, 413, 503), max_body_size=4 * LONGEST)
+    def chunk(request: ChunkRequest, key: web.Key = None) -> ChunkResponse:
+        """Cut a text into chunks, in order, each within the limit of tokens.
+
+        `start` and `end` are places in the text, counted in characters (Unicode code points).
+        """
         service.auth.caller(key)
         telemetry.name_job(request.job_id, job__stage="chunking")
         begun = time.perf_counter()
@@ -44,9 +60,6 @@ def make(settings: Settings) -> ASGIApp:
             observe(service.metrics.chunk_seconds, time.perf_counter() - begun)
             observe(service.metrics.chunks, len(found))
             logs.get("chunking").info("document_chunked", chunks=len(found))
-        return {
-            "count": len(found),
-            "chunks": [{"index": c.index, "text": c.text, "tokens": c.tokens} for c in found],
-        }
+        return ChunkResponse(count=len(found), chunks=found)
 
     return base.asgi()

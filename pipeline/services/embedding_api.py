@@ -2,64 +2,102 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Final
+from uuid import UUID
 
 from fastapi import HTTPException
 from pydantic import BaseModel, Field
 
-from pipeline import clients, mark, telemetry, web
-from pipeline.embedding import Embedder, InferenceUnavailableError
-from pipeline.vectors import Origin, PgVectorStore
+from pipeline import mark, telemetry, web
+from pipeline.embed_errors import EmbedError
+from pipeline.embedding import open_embedder
+from pipeline.services.answers import documented
+from pipeline.vectors import Origin
+from pipeline.vectors.choose import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import ASGIApp
 
     from pipeline.settings import Settings
+
+WITHOUT_NUL: Final = r"^[^\x00]*$"
+"""PostgreSQL cannot keep the character NUL."""
+MOST_CHUNKS: Final = 20_000
+LONGEST_BODY: Final = 40_000_000
+
+Text = Annotated[str, Field(min_length=1, max_length=20_000, pattern=WITHOUT_NUL)]
 
 
 class EmbedRequest(BaseModel):
     """The chunks of a job's document."""
 
-    job_id: str = Field(pattern=r"^[0-9a-fA-F-]{36}$")
-    corpus_name: str = Field(min_length=1, max_length=200)
-    source_url: str = ""
-    chunks: list[str]
+    job_id: UUID
+    corpus_name: str = Field(min_length=1, max_length=200, pattern=WITHOUT_NUL)
+    source_url: str = Field(default="", max_length=2048, pattern=WITHOUT_NUL)
+    chunks: list[Text] = Field(max_length=MOST_CHUNKS)
+
+
+class EmbedResponse(BaseModel):
+    """How many chunks the job's document has now."""
+
+    written: int
 
 
 class QueryRequest(BaseModel):
     """What somebody searches for."""
 
-    text: str = Field(min_length=1, max_length=10_000)
+    text: str = Field(min_length=1, max_length=10_000, pattern=WITHOUT_NUL)
+
+
+class QueryResponse(BaseModel):
+    """The vector of what somebody searches for."""
+
+    vector: list[float]
 
 
 def make(settings: Settings) -> ASGIApp:
     """Return the embedding service's application."""
     base = web.make(settings)
     service = base.service
-    pool = clients.database(settings)
-    base.closing.append(pool.close)
-    store = PgVectorStore(pool)
-    embedder = Embedder(service.internal, settings.url("inference"), service.metrics)
+    store = open_store(settings)
+    embedder = open_embedder(settings, service.metrics)
+    base.closing.extend((store.close, embedder.close))
 
-    @base.app.post("/embed")
-    def embed(request: EmbedRequest, key: web.Key = None) -> dict[str, Any]:
-        """Embed chunks and write them; the same chunks again are written over."""
+    @base.app.post("/embed", responses=documented(401, 403, 413, 503), max_body_size=LONGEST_BODY)
+    def embed(request: EmbedRequest, key: web.Key = None) -> EmbedResponse:
+        """Embed a document's chunks and write them, in place of all that it had.
+
+        Readers see the whole document or none of it; what fails writes nothing.
+        """
         service.auth.service(key)
-        telemetry.name_job(request.job_id, job__stage="embedding")
-        whose = mark.current()
-        origin = Origin(request.job_id, request.corpus_name, request.source_url, whose)
-        try:
-            return {"written": embedder.write(store, origin, request.chunks)}
-        except InferenceUnavailableError as error:
-            raise HTTPException(503, f"inference_unavailable: {error}") from error
+        job_id = str(request.job_id)
+        telemetry.name_job(job_id, job__stage="embedding")
+        origin = Origin(job_id, request.corpus_name, request.source_url, mark.current())
+        with _answered("chunks"):
+            return EmbedResponse(written=embedder.write(store, origin, request.chunks))
 
-    @base.app.post("/query")
-    def query(request: QueryRequest, key: web.Key = None) -> dict[str, Any]:
+    @base.app.post("/query", responses=documented(401, 403, 503))
+    def query(request: QueryRequest, key: web.Key = None) -> QueryResponse:
         """Return the vector of a query."""
         service.auth.service(key)
-        try:
-            return {"vector": embedder.vectors([request.text], "read")[0]}
-        except InferenceUnavailableError as error:
-            raise HTTPException(503, f"inference_unavailable: {error}") from error
+        with _answered("text"):
+            return QueryResponse(vector=list(embedder.query(request.text)))
 
     return base.asgi()
+
+
+@contextmanager
+def _answered(field: str) -> Iterator[None]:
+    """Answer 422 for texts that cannot be embedded, in the words of validation; 503 otherwise."""
+    try:
+        yield
+    except EmbedError as error:
+        if error.permanent:
+            said = {"type": error.code, "loc": ["body", field], "msg": str(error)}
+            raise HTTPException(422, [said]) from error
+        headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+        raise HTTPException(503, f"{error.code}: {error}", headers) from error

@@ -28,7 +28,7 @@ from pipeline.peers import Peers
 from pipeline.services import for_validators
 from pipeline.states import Callback, Outcome, Status
 from pipeline.sweep import Sweep
-from pipeline.vectors import PgVectorStore
+from pipeline.vectors.choose import open_store
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -115,7 +115,7 @@ def make(settings: Settings) -> ASGIApp:
     _depend(base.service, pool, broker)
     _for_callers(base.app, parts)
     _for_workers(base.app, parts)
-    vectors = PgVectorStore(pool)
+    vectors = open_store(settings, pool)
     for_validators.add(base.app, base.service, Sweep(store, vectors, broker), Leases(pool))
     return base.asgi()
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 from fastapi import HTTPException
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from pipeline import clients, logs, web
+from pipeline import logs, web
+from pipeline.embed_errors import StoreUnavailableError
 from pipeline.metrics import observe
-from pipeline.vectors import PgVectorStore
+from pipeline.services.answers import documented
+from pipeline.services.embedding_api import WITHOUT_NUL, QueryResponse
+from pipeline.vectors import DIMENSION, Hit
+from pipeline.vectors.choose import open_store
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -23,33 +26,62 @@ if TYPE_CHECKING:
 class SearchRequest(BaseModel):
     """What is searched for, and where."""
 
-    query: str = Field(min_length=1, max_length=10_000)
-    corpus_name: str = Field(default="default", min_length=1, max_length=200)
+    query: str = Field(min_length=1, max_length=10_000, pattern=WITHOUT_NUL)
+    corpus_name: str = Field(default="default", min_length=1, max_length=200, pattern=WITHOUT_NUL)
     limit: int = Field(default=5, ge=1, le=100)
+
+
+class SearchResponse(BaseModel):
+    """The nearest chunks of a corpus, best first; none of a corpus that nobody has filled."""
+
+    results: list[Hit]
 
 
 def make(settings: Settings) -> ASGIApp:
     """Return the search service's application."""
     base = web.make(settings)
     service = base.service
-    pool = clients.database(settings)
-    base.closing.append(pool.close)
-    store = PgVectorStore(pool)
+    store = open_store(settings)
+    base.closing.append(store.close)
     query_url = f"{settings.url('embedding-api')}/query"
 
-    @base.app.post("/search")
-    def search(request: SearchRequest, key: web.Key = None) -> dict[str, Any]:
+    @base.app.post("/search", responses=documented(401, 503))
+    def search(request: SearchRequest, key: web.Key = None) -> SearchResponse:
         """Return the chunks of a corpus that are nearest to the query."""
         service.auth.caller(key)
         begun = time.perf_counter()
+        vector = _vector(service.internal, query_url, request.query)
         try:
-            answer = service.internal.post(query_url, json={"text": request.query})
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            raise HTTPException(503, "embedding-api gives no vector") from error
-        hits = store.nearest(request.corpus_name, answer.json()["vector"], request.limit)
+            hits = store.nearest(request.corpus_name, vector, request.limit)
+        except StoreUnavailableError as error:
+            raise _unavailable(f"{error.code}: {error}") from error
         observe(service.metrics.search_seconds, time.perf_counter() - begun)
         logs.get("search").info("searched", corpus_name=request.corpus_name, results=len(hits))
-        return {"results": [asdict(hit) for hit in hits]}
+        return SearchResponse(results=hits)
 
     return base.asgi()
+
+
+def _vector(client: httpx.Client, url: str, text: str) -> list[float]:
+    """Return a text's vector; 503 when embedding-api gives none, 422 when it has none."""
+    try:
+        answer = client.post(url, json={"text": text})
+    except httpx.HTTPError as error:
+        raise _unavailable("embedding-api cannot be reached") from error
+    if answer.status_code == 422:
+        said = {"type": "query_unfit", "loc": ["body", "query"], "msg": "it cannot be embedded"}
+        raise HTTPException(422, [said])
+    if answer.status_code != 200:
+        after = answer.headers.get("Retry-After", "1")
+        raise _unavailable(f"embedding-api answered {answer.status_code}", after)
+    try:
+        vector = QueryResponse.model_validate_json(answer.content).vector
+    except ValidationError as error:
+        raise _unavailable("embedding-api gives no vector") from error
+    if len(vector) != DIMENSION:
+        raise _unavailable(f"embedding-api gives a vector of {len(vector)} numbers")
+    return vector
+
+
+def _unavailable(why: str, retry_after: str = "1") -> HTTPException:
+    return HTTPException(503, why, {"Retry-After": retry_after})

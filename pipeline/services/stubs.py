@@ -5,15 +5,19 @@ They are not instrumented: what they are stubs of would not report to us either.
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
 import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pipeline.services.behaviours import BODIES, SLOW, STATUSES, TEXTS, Behaviour, Data
 from pipeline.vectors import DIMENSION
 
 if TYPE_CHECKING:
@@ -89,18 +93,52 @@ def membership(settings: Settings) -> ASGIApp:
     )
 
 
-def inference(_settings: Settings) -> ASGIApp:
-    """Return the inference server: the same text always has the same vector."""
+class _Inference:
+    """The inference server, how it behaves now, and what it was asked so far."""
 
-    async def embeddings(request: Request) -> JSONResponse:
+    def __init__(self, seconds: float) -> None:
+        """Take so many seconds for each request."""
+        self._seconds = seconds
+        self._behaviour = Behaviour()
+        self._counts = {"requests": 0, "texts": 0}
+
+    async def embeddings(self, request: Request) -> Response:
+        """Answer with the vectors of texts, or as it was told to."""
         texts = (await request.json())["input"]
-        data = [{"index": at, "embedding": vector(text)} for at, text in enumerate(texts)]
-        return JSONResponse({"data": data})
+        self._counts["requests"] += 1
+        self._counts["texts"] += len(texts)
+        mode = self._behaviour.next()
+        await asyncio.sleep(self._behaviour.seconds if mode == SLOW else self._seconds)
+        if mode in STATUSES:
+            return JSONResponse({"error": mode}, STATUSES[mode])
+        if mode in TEXTS:
+            return Response(TEXTS[mode], media_type="application/json")
+        data: Data = [{"index": at, "embedding": vector(text)} for at, text in enumerate(texts)]
+        body = BODIES[mode if mode != SLOW else "ok"](data)
+        return Response(json.dumps(body), media_type="application/json")
 
+    async def behave(self, request: Request) -> JSONResponse:
+        """Behave like this from now on: `mode`, `times`, `seconds`."""
+        try:
+            self._behaviour = Behaviour.model_validate_json(await request.body())
+        except ValidationError as error:
+            return JSONResponse({"detail": str(error)}, 422)
+        return JSONResponse(self._behaviour.model_dump())
+
+    async def counts(self, _request: Request) -> JSONResponse:
+        """Tell how many requests there were, and of how many texts."""
+        return JSONResponse(self._counts)
+
+
+def inference(settings: Settings) -> ASGIApp:
+    """Return the inference server: the same text always has the same vector."""
+    stub = _Inference(settings.number("PIPELINE_INFERENCE_LATENCY", 0))
     return Starlette(
         routes=[
             Route("/health", health),
-            Route("/v1/embeddings", embeddings, methods=["POST"]),
+            Route("/v1/embeddings", stub.embeddings, methods=["POST"]),
+            Route("/behaviour", stub.behave, methods=["POST"]),
+            Route("/counts", stub.counts),
         ]
     )
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import clients, logs, mark, telemetry
+from pipeline import logs, mark, telemetry
 from pipeline.celery_app import EMBED_TASK, QUEUES
-from pipeline.embedding import Embedder, InferenceUnavailableError
+from pipeline.embed_errors import EmbedError
+from pipeline.embedding import Embedder, open_embedder
 from pipeline.states import Status
-from pipeline.vectors import Origin, PgVectorStore, VectorStore
+from pipeline.vectors import Origin, VectorStore
+from pipeline.vectors.choose import open_store
 from pipeline.workers import retries
 from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
 
@@ -16,21 +19,27 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from pipeline.settings import Settings
-    from pipeline.workers.base import Holder
+    from pipeline.workers.base import Child, Holder
 
 _STAGE: Final = Status.EMBEDDING.value
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all tasks of one child share: connections, and what it knows of those it calls."""
+
+    store: VectorStore
+    embedder: Embedder
 
 
 class Work:
     """What one embed task does."""
 
-    def __init__(self, holder: Holder, store: VectorStore, origin: Origin) -> None:
+    def __init__(self, child: Child, tools: Tools, origin: Origin) -> None:
         """Embed the chunks of the origin into the store."""
-        child = holder.get()
         self._child = child
-        self._store = store
+        self._tools = tools
         self._origin = origin
-        self._embedder = Embedder(child.internal, child.settings.url("inference"), child.metrics)
 
     def run(self, task: Any, chunks: list[str]) -> None:
         """Report the start, write the vectors, report the end."""
@@ -47,49 +56,52 @@ class Work:
         }
         with telemetry.job_span("embed_task", origin.job_id, **attributes):
             try:
-                self._embed(reporter, chunks)
+                self._embed(task, reporter, chunks)
             except JobGoneError:
-                removed = self._store.remove_job(origin.job_id)
+                removed = self._tools.store.remove_job(origin.job_id)
                 logs.get("embedding").warning("job_gone", vectors_removed=removed)
             except OrchestratorUnavailableError as error:
                 raise retries.wait_for_orchestrator(task, settings, error) from error
-            except InferenceUnavailableError as error:
-                if retries.left(task):
-                    logs.get("embedding").warning("embed_retried", error_message=str(error))
-                    raise retries.again(task, settings, error) from error
-                self._fail(reporter, str(error))
 
-    def _embed(self, reporter: Reporter, chunks: list[str]) -> None:
+    def _embed(self, task: Any, reporter: Reporter, chunks: list[str]) -> None:
         reporter.report("started", _STAGE, "success")
-        written = self._embedder.write(self._store, self._origin, chunks)
+        try:
+            written = self._tools.embedder.write(self._tools.store, self._origin, chunks)
+        except EmbedError as error:
+            if error.permanent or not retries.left(task):
+                self._fail(reporter, error)
+                return
+            said = {"error_code": error.code, "error_message": str(error)}
+            logs.get("embedding").warning("embed_retried", **said)
+            raise retries.again(task, self._child.settings, error) from error
         logs.get("embedding").info("embedded", vectors=written)
         reporter.report("final", _STAGE, "success")
 
-    def _fail(self, reporter: Reporter, message: str) -> None:
-        code = "inference_unavailable"
+    def _fail(self, reporter: Reporter, error: EmbedError) -> None:
         logs.failure(
             self._child.settings,
             "embed_failed",
             job_id=self._origin.job_id,
             failed_stage=_STAGE,
-            error_code=code,
-            error_message=message,
+            error_code=error.code,
+            error_message=str(error),
         )
-        reporter.report("final", _STAGE, "failed", error_code=code, error_message=message)
+        reporter.report("final", _STAGE, "failed", error_code=error.code, error_message=str(error))
 
 
 def register(app: Celery, holder: Holder, settings: Settings) -> str:
     """Register the task; return the queue to take it from."""
-    stores: list[VectorStore] = []
+    opened: list[Tools] = []
 
     @app.task(name=EMBED_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
     def embed_task(
         self: Any, job_id: str, corpus_name: str, source_url: str, chunks: list[str]
     ) -> None:
-        if not stores:
-            stores.append(PgVectorStore(clients.database(settings)))
+        child = holder.get()
+        if not opened:
+            opened.append(Tools(open_store(settings), open_embedder(settings, child.metrics)))
         origin = Origin(job_id, corpus_name, source_url, mark.of_task(self.request))
         with logs.of_job(job_id):
-            Work(holder, stores[0], origin).run(self, chunks)
+            Work(child, opened[0], origin).run(self, chunks)
 
     return QUEUES[EMBED_TASK]

@@ -68,13 +68,136 @@ def test_very_short_text_is_one_chunk(document: str) -> None:
     assert [chunk.text for chunk in chunks.split(document, _COUNTER)] == [document]
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.text(alphabet="ab .!?\nß漢😀", max_size=400))
-def test_any_text_is_cut_within_the_limit(document: str) -> None:
-    """Whatever the text, also without a sentence's end, no chunk is too long and it ends."""
-    limits = chunks.Limits(tokens=20, overlap=5)
-    for chunk in chunks.split(document, _COUNTER, limits):
-        assert chunk.tokens <= limits.tokens
+_LIMITS = chunks.Limits(tokens=20, overlap=5)
+_TEXTS = st.one_of(
+    st.text(alphabet="ab .!?\nß漢😀", max_size=400),
+    st.text(max_size=200),
+    st.text(alphabet="e\u0301\u200d👩👧🏽\ufe0f ", max_size=200),  # what is shown as one
+    st.text(alphabet="אבג ד.؟\u202e", max_size=200),
+    st.text(alphabet="漢字かな。\uff01\uff1f", max_size=300),
+    st.text(alphabet=".!?\"')…—", max_size=300),
+    st.text(alphabet="ab \t\n\x0b\x1c\x85\u2003\u2028", max_size=300),
+    st.builds(
+        lambda word, gap: f"{word} {gap}{word}. {word}",
+        st.text("xyz", max_size=300),
+        st.text(" \n", max_size=200),
+    ),
+)
+
+
+def _check_whole(document: str, found: list[chunks.Chunk], limits: chunks.Limits) -> None:
+    """Each chunk is what stands in the text, and what none of them has is white space."""
+    assert [chunk.index for chunk in found] == list(range(len(found)))
+    covered = 0
+    for chunk in found:
+        assert chunk.text == chunk.text.strip() == document[chunk.start : chunk.end]
+        assert 0 < chunk.tokens == _COUNTER.count(chunk.text) <= limits.tokens
+        assert document[covered : chunk.start].strip() == ""
+        assert chunk.end > covered  # none is a part of those before it
+        covered = chunk.end
+    assert document[covered:].strip() == ""
+    for left, right in pairwise(found):
+        assert right.start > left.start
+        shared = document[right.start : left.end] if right.start < left.end else ""
+        assert _COUNTER.count(shared) <= limits.overlap
+
+
+@settings(max_examples=120, deadline=None)
+@given(_TEXTS)
+def test_of_any_text_nothing_is_lost(document: str) -> None:
+    """The chunks without their overlaps are the text, but for white space; each within limits."""
+    found = chunks.split(document, _COUNTER, _LIMITS)
+    _check_whole(document, found, _LIMITS)
+    left = "".join(
+        document[max(chunk.start, before) : chunk.end]
+        for chunk, before in zip(found, [0, *(chunk.end for chunk in found)], strict=False)
+    )
+    assert "".join(left.split()) == "".join(document.split())
+
+
+_HOSTILE = {
+    "one word": "a" * 100_000,
+    "no sentence ends": "no end in sight " * 60_000,
+    "no spaces": "漢字" * 100_000,
+    "full stops": "." * 1_000_000,
+    "questions": "?!" * 200_000 + " ",
+    "quotes after each": '."' * 200_000,
+    "tiny sentences": "a. " * 60_000,
+    "wide gaps": ("a." + " " * 5_000) * 100,
+    "lines of spaces": ("\n" + " " * 50) * 10_000 + "x",
+    "white space": " " * 500_000 + "\n" * 500_000,
+    "accents": "e" + "\u0301" * 100_000,
+    "families": "👩\u200d👩\u200d👧 " * 20_000,
+    "dense, then thin": "é漢😀" * 20_000 + "word " * 40_000,
+}
+
+
+class _Measured:
+    """Counts as if a token had three bytes, and remembers how much it was given."""
+
+    def __init__(self) -> None:
+        self.calls = self.characters = self.longest = 0
+
+    def count(self, text: str) -> int:
+        """Return the tokens of a text."""
+        self.calls += 1
+        self.characters += len(text)
+        self.longest = max(self.longest, len(text))
+        return (len(text.encode()) + 2) // 3
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_work_grows_with_the_length_of_the_text(name: str) -> None:
+    """Each character is counted a few times, and never are many counted in one call."""
+    document, counter = _HOSTILE[name], _Measured()
+    found = chunks.split(document, counter)
+    assert (not found) is (not document.strip())
+    assert counter.characters <= 6 * len(document)
+    assert counter.calls <= len(document)
+    assert counter.longest <= 16 * 400
+
+
+@pytest.mark.parametrize("name", ["one word", "no sentence ends", "families", "tiny sentences"])
+def test_of_a_hostile_text_nothing_is_lost(name: str) -> None:
+    """It is whole, with neighbours that overlap, by the tokenizer that is used."""
+    document = _HOSTILE[name][:60_000]
+    found = chunks.split(document, _COUNTER)
+    _check_whole(document, found, chunks.Limits())
+    assert all(right.start < left.end for left, right in pairwise(found))
+    assert sum(chunk.tokens for chunk in found) / len(found) > 300
+
+
+def test_sentences_end_where_readers_see_it() -> None:
+    """Not within a number; after closing quotes; without a space in Chinese; at an empty line."""
+    sentence = "It costs 3.14 euros, says e!Max, and nobody knows why it should cost any more"
+    document = f'"{sentence}." {sentence}?! 它很好。{sentence}\n \n{sentence}'
+    found = chunks.split(document, _COUNTER, chunks.Limits(tokens=24, overlap=0))
+    assert [chunk.text for chunk in found] == [
+        f'"{sentence}."',
+        f"{sentence}?!",
+        "它很好。",
+        sentence,
+        sentence,
+    ]
+
+
+def test_a_word_is_not_cut_nor_what_is_shown_as_one_character() -> None:
+    """In a sentence that is too long, cuts are between words; without words, between characters."""
+    limits = chunks.Limits(tokens=80, overlap=40)
+    words = [f"word{number}" for number in range(500)]
+    found = chunks.split(" ".join(words), _COUNTER, limits)
+    assert {word for chunk in found for word in chunk.text.split()} == set(words)
+    family = "👩🏽\u200d👧e\u0301"
+    for chunk in chunks.split(family * 200, _COUNTER, limits):
+        assert chunk.text[0] in "👩e"
+        assert chunk.text[-1] in "👧\u0301"
+
+
+@pytest.mark.parametrize(("tokens", "overlap"), [(15, 5), (100, 51), (100, -1)])
+def test_limits_that_no_text_can_be_cut_by_are_refused(tokens: int, overlap: int) -> None:
+    """One character may be four tokens, and chunks have to come to an end."""
+    with pytest.raises(ValueError, match="at least 16 tokens"):
+        chunks.Limits(tokens, overlap)
 
 
 def test_same_seed_same_text() -> None:
