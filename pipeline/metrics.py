@@ -42,6 +42,8 @@ class Metrics:
     embedding_labels: tuple[str, ...]
     search_seconds: Histogram
     breaker_state: Gauge
+    outbox_attempts: Counter
+    dead_letters: Counter
 
     def embedding_took(self, operation: str, seconds: float) -> None:
         """Note a request for vectors; the label depends on how the histogram was declared."""
@@ -89,6 +91,18 @@ def build(settings: Settings) -> Metrics:
             registry=registry,
             # Of a worker's children the one that told last: a dead one's state is soon replaced.
             multiprocess_mode="mostrecent",
+        ),
+        outbox_attempts=Counter(
+            "outbox_attempts",
+            "Attempts to act on a row of the outbox",
+            ("action", "outcome", "traffic"),
+            registry=registry,
+        ),
+        dead_letters=Counter(
+            "dlq_messages",
+            "Messages that became dead letters",
+            ("queue", "reason", "traffic"),
+            registry=registry,
         ),
     )
 

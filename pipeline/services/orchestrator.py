@@ -9,9 +9,11 @@ from uuid import UUID, uuid4
 from fastapi import HTTPException, Response
 from pydantic import BaseModel, Field, model_validator
 
-from pipeline import celery_app, clients, jobs, logs, mark, publish, telemetry, web
+from pipeline import celery_app, clients, jobs, logs, mark, publish, redis_policy, telemetry, web
+from pipeline.actions import Actions, Chunker
 from pipeline.flow import Flow
 from pipeline.leases import Leases
+from pipeline.relay import THREADS, Relay
 from pipeline.services import for_validators
 from pipeline.states import STAGES, Callback, Outcome, Status
 from pipeline.sweep import Sweep
@@ -80,13 +82,18 @@ class Parts:
 def make(settings: Settings) -> ASGIApp:
     """Return the orchestrator's application."""
     base = web.make(settings)
+    redis_policy.require(settings, "PIPELINE_BROKER_URL")
     broker = celery_app.make(settings)
     celery_app.declare_tasks(broker)
     publish.guard_headers(settings)
     pool = clients.database(settings)
     base.closing.append(pool.close)
     store = jobs.JobStore(pool)
-    flow = Flow(base.service, store, broker)
+    relay = Relay(clients.database(settings, THREADS), base.service.metrics)
+    flow = Flow(settings, base.service.metrics, store, relay.wake)
+    chunker = Chunker(base.service.internal, settings.url("chunking"))
+    relay.start(Actions(broker, chunker, flow).of)
+    base.closing.insert(0, relay.stop)
     parts = Parts(base.service, store, flow)
     _for_callers(base.app, parts)
     _for_workers(base.app, parts)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from celery.exceptions import SoftTimeLimitExceeded
+from psycopg import OperationalError
+
 from pipeline import clients, logs, mark, telemetry
 from pipeline.celery_app import EMBED_TASK, QUEUES
 from pipeline.embedding import Embedder, InferenceUnavailableError
+from pipeline.payloads import EmbedPayload
 from pipeline.states import Status
 from pipeline.vectors import Origin, PgVectorStore, VectorStore
 from pipeline.workers import retries
-from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
+from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, reports
+from pipeline.workers.given import given
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from pipeline.payloads import Sink
     from pipeline.settings import Settings
-    from pipeline.workers.base import Holder
+    from pipeline.workers.base import Child, Holder
+    from pipeline.workers.callbacks import Reports
 
 _STAGE: Final = Status.EMBEDDING.value
 
@@ -24,18 +31,20 @@ _STAGE: Final = Status.EMBEDDING.value
 class Work:
     """What one embed task does."""
 
-    def __init__(self, holder: Holder, store: VectorStore, origin: Origin) -> None:
+    def __init__(
+        self, child: Child, store: VectorStore, origin: Origin, sink: Sink = "orchestrator"
+    ) -> None:
         """Embed the chunks of the origin into the store."""
-        child = holder.get()
         self._child = child
         self._store = store
         self._origin = origin
+        self._sink = sink
         self._embedder = Embedder(child.internal, child.settings.url("inference"), child.metrics)
 
     def run(self, task: Any, chunks: list[str]) -> None:
         """Report the start, write the vectors, report the end."""
         origin, settings = self._origin, self._child.settings
-        reporter = Reporter(self._child.internal, settings, origin.job_id, task.request.id)
+        reporter = reports(self._child, self._sink, origin.job_id, task.request.id)
         attributes = {
             "job__url": origin.source_url,
             "job__stage": _STAGE,
@@ -51,22 +60,23 @@ class Work:
             except JobGoneError:
                 removed = self._store.remove_job(origin.job_id)
                 logs.get("embedding").warning("job_gone", vectors_removed=removed)
-            except OrchestratorUnavailableError as error:
+            except SoftTimeLimitExceeded:
+                self._fail(reporter, "time_limit", f"{len(chunks)} chunks took too long")
+            except (OrchestratorUnavailableError, OperationalError) as error:
                 raise retries.wait_for_orchestrator(task, settings, error) from error
             except InferenceUnavailableError as error:
                 if retries.left(task):
                     logs.get("embedding").warning("embed_retried", error_message=str(error))
                     raise retries.again(task, settings, error) from error
-                self._fail(reporter, str(error))
+                self._fail(reporter, "inference_unavailable", str(error))
 
-    def _embed(self, reporter: Reporter, chunks: list[str]) -> None:
+    def _embed(self, reporter: Reports, chunks: list[str]) -> None:
         reporter.report("started", _STAGE, "success")
         written = self._embedder.write(self._store, self._origin, chunks)
         logs.get("embedding").info("embedded", vectors=written)
         reporter.report("final", _STAGE, "success")
 
-    def _fail(self, reporter: Reporter, message: str) -> None:
-        code = "inference_unavailable"
+    def _fail(self, reporter: Reports, code: str, message: str) -> None:
         logs.failure(
             self._child.settings,
             "embed_failed",
@@ -83,13 +93,13 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
     stores: list[VectorStore] = []
 
     @app.task(name=EMBED_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
-    def embed_task(
-        self: Any, job_id: str, corpus_name: str, source_url: str, chunks: list[str]
-    ) -> None:
+    def embed_task(self: Any, *places: Any, **names: Any) -> None:
+        asked = given(EMBED_TASK, EmbedPayload, places, names)
         if not stores:
             stores.append(PgVectorStore(clients.database(settings)))
-        origin = Origin(job_id, corpus_name, source_url, mark.of_task(self.request))
-        with logs.of_job(job_id):
-            Work(holder, stores[0], origin).run(self, chunks)
+        whose = mark.of_task(self.request)
+        origin = Origin(asked.job_id, asked.corpus_name, asked.source_url, whose)
+        with logs.of_job(asked.job_id):
+            Work(holder.get(), stores[0], origin, asked.sink).run(self, asked.chunks)
 
     return QUEUES[EMBED_TASK]

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import SoftTimeLimitExceeded
+
 from pipeline import faults, logs, telemetry
 from pipeline.celery_app import QUEUES, SCRAPE_TASK
 from pipeline.fetch import Fetcher, FetchError, PermanentError, TransientError
+from pipeline.payloads import ScrapePayload
 from pipeline.states import StageNumber, Status
 from pipeline.workers import retries
-from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
+from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, reports
+from pipeline.workers.given import given
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from pipeline.settings import Settings
     from pipeline.workers.base import Child, Holder
+    from pipeline.workers.callbacks import Reports
 
 
 def register(app: Celery, holder: Holder, _settings: Settings) -> str:
     """Register the task; return the queue to take it from."""
 
     @app.task(name=SCRAPE_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
-    def scrape_task(self: Any, job_id: str, url: str) -> None:
-        child = holder.get()
-        with logs.of_job(job_id):
-            _run(self, child, job_id, url)
+    def scrape_task(self: Any, *places: Any, **names: Any) -> None:
+        asked = given(SCRAPE_TASK, ScrapePayload, places, names)
+        with logs.of_job(asked.job_id):
+            _run(self, holder.get(), asked)
 
     return QUEUES[SCRAPE_TASK]
 
 
-def _run(task: Any, child: Child, job_id: str, url: str) -> None:
-    reporter = Reporter(child.internal, child.settings, job_id, task.request.id)
+def _run(task: Any, child: Child, asked: ScrapePayload) -> None:
+    job_id, url = asked.job_id, asked.url
+    reporter = reports(child, asked.sink, job_id, task.request.id)
     with telemetry.job_span("scrape_task", **_attributes(task, child.settings, job_id, url)):
         logs.get("scraper").info("scrape_started", url=url, attempt=task.request.retries + 1)
         try:
@@ -40,13 +46,15 @@ def _run(task: Any, child: Child, job_id: str, url: str) -> None:
             _fail(child, reporter, job_id, error)
         except TransientError as error:
             _again_or_fail(task, child, reporter, job_id, error)
+        except SoftTimeLimitExceeded:
+            _fail(child, reporter, job_id, PermanentError("time_limit", f"{url} took too long"))
         except OrchestratorUnavailableError as error:
             raise retries.wait_for_orchestrator(task, child.settings, error) from error
         except JobGoneError:
             logs.get("scraper").warning("job_gone")
 
 
-def _scrape(child: Child, reporter: Reporter, job_id: str, url: str) -> None:
+def _scrape(child: Child, reporter: Reports, job_id: str, url: str) -> None:
     page = Fetcher(child.plain, child.metrics).fetch(url, job_id)
     logs.get("scraper").info("scraped", words=len(page.content.split()))
     reporter.report(
@@ -55,7 +63,7 @@ def _scrape(child: Child, reporter: Reporter, job_id: str, url: str) -> None:
 
 
 def _again_or_fail(
-    task: Any, child: Child, reporter: Reporter, job_id: str, error: FetchError
+    task: Any, child: Child, reporter: Reports, job_id: str, error: FetchError
 ) -> None:
     if not retries.left(task):
         _fail(child, reporter, job_id, error)
@@ -64,7 +72,7 @@ def _again_or_fail(
     raise retries.again(task, child.settings, error) from error
 
 
-def _fail(child: Child, reporter: Reporter, job_id: str, error: FetchError) -> None:
+def _fail(child: Child, reporter: Reports, job_id: str, error: FetchError) -> None:
     logs.failure(
         child.settings,
         "scrape_failed",
