@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import select
+from typing import TYPE_CHECKING, Any
 
 import httpx
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from psycopg_pool import ConnectionPool
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from pipeline import redis_policy
+
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from pipeline.settings import Settings
 
 
-def database(settings: Settings) -> ConnectionPool:
-    """Return an open pool of connections to PostgreSQL."""
+def database(settings: Settings, most: int = 8) -> ConnectionPool:
+    """Return an open pool of at most so many connections to PostgreSQL."""
     pool = ConnectionPool(
-        settings.need("PIPELINE_DATABASE_URL"), min_size=1, max_size=8, open=False, timeout=10
+        settings.need("PIPELINE_DATABASE_URL"),
+        min_size=1,
+        max_size=most,
+        open=False,
+        timeout=5,
+        check=_still_there,
     )
     pool.open()
     return pool
 
 
-def cache(settings: Settings) -> Redis:
-    """Return a client of the Redis that keeps caches and limits, which one can do without.
+def _still_there(connection: Connection[Any]) -> None:
+    """Raise if the server has hung up, as it does when it is started anew.
 
-    Left to itself the library would try ten times more before it says that a server is down.
+    A connection that nobody uses has nothing to read unless that has happened: to ask the server
+    each time would be a round trip for every request.
     """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        with suppress_instrumentation():
+            ConnectionPool.check_connection(connection)
+
+
+def cache(settings: Settings) -> Redis:
+    """Return a client of the Redis that keeps caches and limits, and is known to evict none.
+
+    One can do without it: left to itself the library would try ten times more before it says that
+    a server is down.
+    """
+    redis_policy.require(settings, "PIPELINE_CACHE_URL")
     return Redis.from_url(
         settings.need("PIPELINE_CACHE_URL"),
         socket_timeout=2,

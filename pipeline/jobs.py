@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from pipeline import outbox
 from pipeline.mark import Mark
+from pipeline.outbox import Action
 from pipeline.states import Callback, Failure, Outcome, State, Status, advance
 
 if TYPE_CHECKING:
@@ -80,10 +82,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The text of a scraped page."""
+    """The text of a scraped page, and the trace in which it was reported."""
 
     source_url: str
     content: str
+    carrier: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,10 @@ class JobStore:
         self._pool = pool
 
     def insert(self, new: NewJob) -> tuple[Job, bool]:
-        """Insert a pending job; return the stored one, and whether it is new."""
+        """Insert a pending job and have it scraped; return the stored one, and whether it is new.
+
+        That it is to be scraped is written in the same transaction: neither is there alone.
+        """
         with self._pool.connection() as connection:
             done = connection.execute(
                 "INSERT INTO jobs (id, caller_id, url, corpus_name, traffic, run_id, history)"
@@ -117,6 +123,8 @@ class JobStore:
                     Jsonb([_entry(Status.PENDING)]),
                 ),
             )
+            if done.rowcount:
+                outbox.write(connection, new.id, Action.SCRAPE, {"url": new.url})
             job = _select(connection, new.id, locked=False)
         if job is None:
             raise LookupError(f"job {new.id} was removed while it was inserted")
@@ -144,33 +152,9 @@ class JobStore:
     def advance(
         self, job_id: UUID, callback: Callback, document: Document | None = None
     ) -> Advanced | None:
-        """Apply a callback under a lock on the job's row; nothing if there is no such job."""
+        """Apply a callback in a transaction of its own; nothing if there is no such job."""
         with self._pool.connection() as connection:
-            job = _select(connection, job_id, locked=True)
-            if job is None:
-                return None
-            repeated = connection.execute(
-                "SELECT 1 FROM callbacks WHERE job_id = %s AND callback_id = %s",
-                (job_id, callback.callback_id),
-            ).fetchone()
-            seen = frozenset({callback.callback_id} if repeated else ())
-            state, outcome = advance(State(status=job.status, seen=seen), callback)
-            if outcome is Outcome.ADVANCED:
-                _store(connection, job_id, callback, state)
-                if document is not None:
-                    connection.execute(
-                        "INSERT INTO documents (job_id, source_url, content) VALUES (%s, %s, %s)",
-                        (job_id, document.source_url, document.content),
-                    )
-                job = cast("Job", _select(connection, job_id, locked=False))
-            return Advanced(job, outcome)
-
-    def note_chunks(self, job_id: UUID, count: int) -> None:
-        """Remember how many chunks the job's document has."""
-        with self._pool.connection() as connection:
-            connection.execute(
-                "UPDATE documents SET chunks = %s WHERE job_id = %s", (count, job_id)
-            )
+            return advanced(connection, job_id, callback, document)
 
     def remove_run(self, run_id: str) -> tuple[int, int]:
         """Remove a synthetic run's jobs and documents; return how many of each."""
@@ -212,6 +196,43 @@ class JobStore:
             return found.fetchone() is not None
 
 
+def advanced(
+    connection: Connection[Any], job_id: UUID, callback: Callback, document: Document | None = None
+) -> Advanced | None:
+    """Apply a callback under a lock on the job's row; nothing if there is no such job.
+
+    A document is stored, and is to be chunked, in the same transaction.
+    """
+    job = _select(connection, job_id, locked=True)
+    if job is None:
+        return None
+    repeated = connection.execute(
+        "SELECT 1 FROM callbacks WHERE job_id = %s AND callback_id = %s",
+        (job_id, callback.callback_id),
+    ).fetchone()
+    seen = frozenset({callback.callback_id} if repeated else ())
+    state, outcome = advance(State(status=job.status, seen=seen), callback)
+    if outcome is Outcome.ADVANCED:
+        _store(connection, job_id, callback, state)
+        if document is not None:
+            _keep(connection, job_id, document)
+        job = cast("Job", _select(connection, job_id, locked=False))
+    return Advanced(job, outcome)
+
+
+def document_of(connection: Connection[Any], job_id: UUID) -> Document | None:
+    """Return the document of a job that was scraped."""
+    row = connection.execute(
+        "SELECT source_url, content FROM documents WHERE job_id = %s", (job_id,)
+    ).fetchone()
+    return None if row is None else Document(*row)
+
+
+def note_chunks(connection: Connection[Any], job_id: UUID, count: int) -> None:
+    """Remember how many chunks the job's document has."""
+    connection.execute("UPDATE documents SET chunks = %s WHERE job_id = %s", (count, job_id))
+
+
 def now() -> str:
     """Return this moment as the job's history and error write it."""
     return datetime.now(UTC).isoformat()  # noqa: TID251 - a service's own clock, not a check's
@@ -250,6 +271,19 @@ def _store(connection: Connection[Any], job_id: UUID, callback: Callback, state:
         "INSERT INTO callbacks (job_id, callback_id) VALUES (%s, %s)",
         (job_id, callback.callback_id),
     )
+
+
+def _keep(connection: Connection[Any], job_id: UUID, document: Document) -> None:
+    connection.execute(
+        "INSERT INTO documents (job_id, source_url, content) VALUES (%s, %s, %s)",
+        (job_id, document.source_url, _storable(document.content)),
+    )
+    outbox.write(connection, job_id, Action.CHUNK, {}, document.carrier)
+
+
+def _storable(text: str) -> str:
+    """Return a text as PostgreSQL takes it: without NUL, which a page may well have."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _job(row: dict[str, Any]) -> Job:

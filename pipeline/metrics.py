@@ -49,6 +49,8 @@ class Metrics:
     rate_limits: Counter
     http_seconds: Histogram
     auth_seconds: Histogram
+    outbox_attempts: Counter
+    dead_letters: Counter
 
     def embedding_took(self, operation: str, seconds: float) -> None:
         """Note a request for vectors; the label depends on how the histogram was declared."""
@@ -127,6 +129,18 @@ def build(settings: Settings) -> Metrics:
             "rate_limit_decisions",
             "Calls that the rate limit let through, rejected, or could not count",
             ("decision", "traffic"),
+            registry=registry,
+        ),
+        outbox_attempts=Counter(
+            "outbox_attempts",
+            "Attempts to act on a row of the outbox",
+            ("action", "outcome", "traffic"),
+            registry=registry,
+        ),
+        dead_letters=Counter(
+            "dlq_messages",
+            "Messages that became dead letters",
+            ("queue", "reason", "traffic"),
             registry=registry,
         ),
     )

@@ -1,4 +1,4 @@
-"""The one way to publish a task, so that an outbox can take its place."""
+"""The one way to publish a task; of a job's, it is the outbox's relay that goes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from celery import signals
 
-from pipeline import faults, mark
+from pipeline import faults, mark, payloads
 from pipeline.celery_app import QUEUES, SCRAPE_TASK
 
 if TYPE_CHECKING:
@@ -26,16 +26,23 @@ def publish(app: Celery, task: str, job_id: UUID, payload: dict[str, Any]) -> st
     """Publish a task of a job and return the task's id.
 
     The id follows from the job's, so that a task published twice reports with the same callback
-    ids. The mark goes along in headers of its own.
+    ids. The mark goes along in headers of its own. A payload that its worker would refuse is not
+    published: PayloadError.
     """
-    task_id = str(uuid5(job_id, task))
+    kwargs = payloads.checked(task, {"job_id": str(job_id), **payload})
+    task_id = task_id_of(job_id, task)
     app.tasks[task].apply_async(
-        kwargs={"job_id": str(job_id), **payload},
+        kwargs=kwargs,
         task_id=task_id,
         queue=QUEUES[task],
         headers=mark.current().task_headers(),
     )
     return task_id
+
+
+def task_id_of(job_id: UUID, task: str) -> str:
+    """Return the id of a job's task."""
+    return str(uuid5(job_id, task))
 
 
 def guard_headers(settings: Settings) -> None:

@@ -17,6 +17,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_of_caller ON jobs (caller_id, created_at);
 CREATE INDEX jobs_of_run ON jobs (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX synthetic_jobs ON jobs (created_at) WHERE traffic = 'synthetic';
+CREATE INDEX open_jobs ON jobs (updated_at) WHERE status NOT IN ('done', 'failed');
 
 CREATE TABLE callbacks (
     job_id uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
@@ -31,6 +32,25 @@ CREATE TABLE documents (
     content text NOT NULL,
     chunks integer
 );
+
+-- What has to happen next to a job, written in the transaction that makes it so. A row that was
+-- acted on stays, as the proof of it.
+CREATE TABLE outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    action text NOT NULL,
+    payload json NOT NULL,
+    carrier json NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    next_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text,
+    published_at timestamptz,
+    publications integer NOT NULL DEFAULT 0,
+    poisoned text,
+    UNIQUE (job_id, action)
+);
+CREATE INDEX outbox_due ON outbox (next_at) WHERE published_at IS NULL AND poisoned IS NULL;
 
 -- Of another service, so without a foreign key to its jobs.
 CREATE TABLE vectors (

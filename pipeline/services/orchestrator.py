@@ -18,13 +18,16 @@ from pipeline import (
     logs,
     mark,
     publish,
+    redis_policy,
     shares,
     telemetry,
     web,
 )
+from pipeline.actions import Actions, Chunker
 from pipeline.flow import Flow
 from pipeline.leases import Leases
 from pipeline.peers import Peers
+from pipeline.relay import THREADS, Relay
 from pipeline.services import for_validators
 from pipeline.states import Callback, Outcome, Status
 from pipeline.sweep import Sweep
@@ -103,13 +106,18 @@ class Parts:
 def make(settings: Settings) -> ASGIApp:
     """Return the orchestrator's application."""
     base = web.make(settings)
+    redis_policy.require(settings, "PIPELINE_BROKER_URL")
     broker = celery_app.make(settings)
     celery_app.declare_tasks(broker)
     publish.guard_headers(settings)
     pool = clients.database(settings)
     base.closing.append(pool.close)
     store = jobs.JobStore(pool)
-    flow = Flow(base.service, store, broker)
+    relay = Relay(clients.database(settings, THREADS), base.service.metrics)
+    flow = Flow(settings, base.service.metrics, store, relay.wake)
+    chunker = Chunker(base.service.internal, settings.url("chunking"))
+    relay.start(Actions(broker, chunker, flow).of)
+    base.closing.insert(0, relay.stop)
     places = int(settings.number("PIPELINE_MAX_JOBS", shares.DEFAULT))
     parts = Parts(base.service, store, flow, shares.Shares(pool, places), Peers(settings))
     _depend(base.service, pool, broker)

@@ -14,14 +14,16 @@ from celery import signals
 from opentelemetry import context
 from prometheus_client import start_http_server
 
-from pipeline import celery_app, clients, faults, logs, mark, metrics, telemetry
+from pipeline import celery_app, clients, faults, logs, mark, metrics, redis_policy, telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
     from celery import Celery
+    from redis import Redis
 
+    from pipeline.dead_letters import Letter
     from pipeline.settings import Settings
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -34,6 +36,7 @@ class Child:
     settings: Settings
     metrics: metrics.Metrics
     internal: httpx.Client
+    cache: Redis
 
 
 @dataclass(slots=True)
@@ -59,6 +62,10 @@ def run(settings: Settings, register: Callable[[Celery, Holder, Settings], str])
     metrics.share_between_processes()
     logs.configure(settings)
     app = celery_app.make(settings)
+    redis_policy.require(settings, "PIPELINE_BROKER_URL")
+    app.conf.worker_consumer = "pipeline.workers.consumer:Consumer"
+    app.Task.Request = "pipeline.workers.consumer:Request"
+    app.conf.broker_transport_options["on_buried"] = _counted(metrics.build(settings))
     holder = Holder()
     queue = register(app, holder, settings)
     _connect(settings, holder)
@@ -77,6 +84,26 @@ def run(settings: Settings, register: Callable[[Celery, Holder, Settings], str])
     return int(worker.exitcode or 0)
 
 
+def _counted(measured: metrics.Metrics) -> Callable[[Letter], None]:
+    """Return what is called with each new dead letter."""
+
+    def count(letter: Letter) -> None:
+        traffic = mark.Mark.checked(letter.traffic, None).traffic
+        labels = {"queue": letter.queue, "reason": letter.reason.value, "traffic": traffic}
+        measured.dead_letters.labels(**labels).inc()
+        logs.get("worker").error(
+            "dead_letter",
+            queue=letter.queue,
+            reason=letter.reason.value,
+            detail=letter.detail,
+            task_id=letter.task_id,
+            job_id=letter.job_id,
+            traffic=traffic,
+        )
+
+    return count
+
+
 def _connect(settings: Settings, holder: Holder) -> None:
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_process_init.connect(_die_with_parent, weak=False)
@@ -88,7 +115,12 @@ def _connect(settings: Settings, holder: Holder) -> None:
         # Receivers run in order: the mark is put on before the instrumentation's context, and
         # taken off after it.
         signals.task_postrun.connect(forget, weak=False)
-        holder.child = Child(settings, metrics.build(settings), clients.internal(settings))
+        holder.child = Child(
+            settings,
+            metrics.build(settings),
+            clients.internal(settings),
+            clients.cache(settings),
+        )
 
     def remember(task_id: str, task: Any, **_: Any) -> None:
         marked = mark.of_task(task.request)

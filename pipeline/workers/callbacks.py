@@ -1,25 +1,46 @@
-"""Reporting a stage to the orchestrator."""
+"""Telling of a stage: to the job's orchestrator, or to whoever enqueued the task."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
+from redis.exceptions import RedisError
+
+from pipeline import logs
+from pipeline.enqueued import Register
 
 if TYPE_CHECKING:
+    from pipeline.payloads import Sink
     from pipeline.settings import Settings
+    from pipeline.workers.base import Child
 
 
 class OrchestratorUnavailableError(Exception):
     """The orchestrator could not take a report; it has to be made again."""
 
 
+class ReportRefusedError(OrchestratorUnavailableError):
+    """It could be asked, and does not take the report: it may never do so."""
+
+
+class CacheUnavailableError(OrchestratorUnavailableError):
+    """The cache, which takes its place for a task that was enqueued, cannot be reached."""
+
+
 class JobGoneError(Exception):
     """The job is not there any more: it was cleaned up."""
 
 
+class Reports(Protocol):
+    """Takes reports of one task."""
+
+    def report(self, step: str, stage: str, status: str, **content: Any) -> None:
+        """Report a step; the same step of a task that is run again changes nothing."""
+
+
 class Reporter:
-    """Reports the stages of one task of one job."""
+    """Reports the stages of one task of one job to the orchestrator."""
 
     def __init__(self, client: httpx.Client, settings: Settings, job_id: str, task_id: str) -> None:
         """Report with callback ids that follow from the task's id."""
@@ -36,6 +57,35 @@ class Reporter:
             raise OrchestratorUnavailableError(str(error)) from error
         if answer.status_code == 404:
             raise JobGoneError(self._url)
-        if answer.status_code >= 500 or answer.status_code == 409:
+        if answer.status_code in {409, 500}:
+            raise ReportRefusedError(f"it answered {answer.status_code}: {answer.text[:200]}")
+        if answer.status_code >= 500 or answer.status_code == 429:
             raise OrchestratorUnavailableError(f"it answered {answer.status_code}")
         answer.raise_for_status()
+
+
+class Keeper:
+    """Keeps what became of a task that was enqueued, for whoever did so."""
+
+    def __init__(self, register: Register, job_id: str) -> None:
+        """Keep it in the register."""
+        self._register = register
+        self._job_id = job_id
+
+    def report(self, step: str, stage: str, status: str, **content: Any) -> None:
+        """Keep the end; a beginning is of no interest."""
+        if step != "final":
+            return
+        ended = "done" if status == "success" else "failed"
+        try:
+            known = self._register.end(self._job_id, ended, {"stage": stage, **content})
+        except RedisError as error:
+            raise CacheUnavailableError(str(error)) from error
+        logs.get("worker").info("enqueued_ended", status=ended, known=known)
+
+
+def reports(child: Child, sink: Sink, job_id: str, task_id: str) -> Reports:
+    """Return who is told of a task."""
+    if sink == "cache":
+        return Keeper(Register(child.cache, child.settings.service_name), job_id)
+    return Reporter(child.internal, child.settings, job_id, task_id)

@@ -5,21 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from celery.exceptions import SoftTimeLimitExceeded
+from psycopg import OperationalError
+
 from pipeline import logs, mark, telemetry
 from pipeline.celery_app import EMBED_TASK, QUEUES
 from pipeline.embed_errors import EmbedError
 from pipeline.embedding import Embedder, open_embedder
+from pipeline.payloads import EmbedPayload
 from pipeline.states import Status
 from pipeline.vectors import Origin, VectorStore
 from pipeline.vectors.choose import open_store
 from pipeline.workers import retries
-from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
+from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, reports
+from pipeline.workers.given import given
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from pipeline.payloads import Sink
     from pipeline.settings import Settings
     from pipeline.workers.base import Child, Holder
+    from pipeline.workers.callbacks import Reports
 
 _STAGE: Final = Status.EMBEDDING.value
 
@@ -35,16 +42,19 @@ class Tools:
 class Work:
     """What one embed task does."""
 
-    def __init__(self, child: Child, tools: Tools, origin: Origin) -> None:
+    def __init__(
+        self, child: Child, tools: Tools, origin: Origin, sink: Sink = "orchestrator"
+    ) -> None:
         """Embed the chunks of the origin into the store."""
         self._child = child
         self._tools = tools
         self._origin = origin
+        self._sink = sink
 
     def run(self, task: Any, chunks: list[str]) -> None:
         """Report the start, write the vectors, report the end."""
         origin, settings = self._origin, self._child.settings
-        reporter = Reporter(self._child.internal, settings, origin.job_id, task.request.id)
+        reporter = reports(self._child, self._sink, origin.job_id, task.request.id)
         attributes = {
             "job__url": origin.source_url,
             "job__stage": _STAGE,
@@ -60,16 +70,18 @@ class Work:
             except JobGoneError:
                 removed = self._tools.store.remove_job(origin.job_id)
                 logs.get("embedding").warning("job_gone", vectors_removed=removed)
-            except OrchestratorUnavailableError as error:
+            except SoftTimeLimitExceeded:
+                self._fail(reporter, "time_limit", f"{len(chunks)} chunks took too long")
+            except (OrchestratorUnavailableError, OperationalError) as error:
                 raise retries.wait_for_orchestrator(task, settings, error) from error
 
-    def _embed(self, task: Any, reporter: Reporter, chunks: list[str]) -> None:
+    def _embed(self, task: Any, reporter: Reports, chunks: list[str]) -> None:
         reporter.report("started", _STAGE, "success")
         try:
             written = self._tools.embedder.write(self._tools.store, self._origin, chunks)
         except EmbedError as error:
             if error.permanent or not retries.left(task):
-                self._fail(reporter, error)
+                self._fail(reporter, error.code, str(error))
                 return
             said = {"error_code": error.code, "error_message": str(error)}
             logs.get("embedding").warning("embed_retried", **said)
@@ -77,16 +89,16 @@ class Work:
         logs.get("embedding").info("embedded", vectors=written)
         reporter.report("final", _STAGE, "success")
 
-    def _fail(self, reporter: Reporter, error: EmbedError) -> None:
+    def _fail(self, reporter: Reports, code: str, message: str) -> None:
         logs.failure(
             self._child.settings,
             "embed_failed",
             job_id=self._origin.job_id,
             failed_stage=_STAGE,
-            error_code=error.code,
-            error_message=str(error),
+            error_code=code,
+            error_message=message,
         )
-        reporter.report("final", _STAGE, "failed", error_code=error.code, error_message=str(error))
+        reporter.report("final", _STAGE, "failed", error_code=code, error_message=message)
 
 
 def register(app: Celery, holder: Holder, settings: Settings) -> str:
@@ -94,14 +106,14 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
     opened: list[Tools] = []
 
     @app.task(name=EMBED_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
-    def embed_task(
-        self: Any, job_id: str, corpus_name: str, source_url: str, chunks: list[str]
-    ) -> None:
+    def embed_task(self: Any, *places: Any, **names: Any) -> None:
+        asked = given(EMBED_TASK, EmbedPayload, places, names)
         child = holder.get()
         if not opened:
             opened.append(Tools(open_store(settings), open_embedder(settings, child.metrics)))
-        origin = Origin(job_id, corpus_name, source_url, mark.of_task(self.request))
-        with logs.of_job(job_id):
-            Work(child, opened[0], origin).run(self, chunks)
+        whose = mark.of_task(self.request)
+        origin = Origin(asked.job_id, asked.corpus_name, asked.source_url, whose)
+        with logs.of_job(asked.job_id):
+            Work(child, opened[0], origin, asked.sink).run(self, asked.chunks)
 
     return QUEUES[EMBED_TASK]

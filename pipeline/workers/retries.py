@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any, Final
 
 from celery.exceptions import Reject
 
-from pipeline import mark
+from pipeline import celery_app, mark
+from pipeline.backoff import jittered
+from pipeline.dead_letters import DeadLetterError, Reason
+from pipeline.workers.callbacks import ReportRefusedError
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 MAX_RETRIES: Final = 5
 """How often a task that fails is run again (P-08); waiting for the orchestrator does not count."""
+MAX_REFUSALS: Final = 10
+"""How often a report is made that the orchestrator refuses."""
 _WAITED: Final = "retry_waited"
+_REFUSED: Final = "retry_refused"
 _LONGEST: Final = 10.0
 
 
@@ -31,25 +36,31 @@ def failures(task: Any) -> int:
 
 def again(task: Any, settings: Settings, error: Exception) -> Exception:
     """Return what to raise so that a task that has failed is run again."""
-    return _put_back(task, error, _wait(settings, failures(task)), _waited(task))
+    return _put_back(task, error, _wait(settings, failures(task)), {_WAITED: _waited(task)})
 
 
 def wait_for_orchestrator(task: Any, settings: Settings, error: Exception) -> Exception:
     """Return what to raise so that the task is run again, for as long as its report is not taken.
 
-    A report that is given up would leave its job where it is for ever.
+    A report that is given up would leave its job where it is for ever. One that is refused again
+    and again makes the message a dead letter, so that somebody looks.
     """
-    waited = _waited(task)
-    return _put_back(task, error, _wait(settings, waited), waited + 1)
+    waited, refused = _waited(task), _refused(task)
+    if isinstance(error, ReportRefusedError):
+        refused += 1
+        if refused > MAX_REFUSALS:
+            return DeadLetterError(Reason.REFUSED, f"refused {refused} times: {error}")
+    return _put_back(task, error, _wait(settings, waited), {_WAITED: waited + 1, _REFUSED: refused})
 
 
-def _put_back(task: Any, error: Exception, seconds: float, waited: int) -> Exception:
-    headers = {**mark.of_task(task.request).task_headers(), _WAITED: waited}
+def _put_back(task: Any, error: Exception, seconds: float, counts: dict[str, int]) -> Exception:
+    headers = {**mark.of_task(task.request).task_headers(), **counts}
     found: Exception
     try:
         found = task.retry(exc=error, throw=False, countdown=seconds, headers=headers)
     except Reject as lost:
-        # Celery drops a task whose retry the broker refuses; the broker is to keep it instead.
+        # Celery drops a task whose retry the broker refuses; instead it stays in hand until the
+        # visibility timeout is over (`consumer.py`).
         found = Reject(lost.reason, requeue=True)
     return found
 
@@ -58,10 +69,11 @@ def _waited(task: Any) -> int:
     return int(getattr(task.request, _WAITED, 0) or 0)
 
 
-def _wait(settings: Settings, times: int) -> float:
-    """Return the seconds to wait: exponential, with the jitter that AWS calls equal.
+def _refused(task: Any) -> int:
+    return int(getattr(task.request, _REFUSED, 0) or 0)
 
-    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-    """
-    most = min(_LONGEST, settings.number("PIPELINE_RETRY_SECONDS", 0.1) * 2**times)
-    return random.uniform(most / 2, most)  # noqa: S311 - no secret
+
+def _wait(settings: Settings, times: int) -> float:
+    """Return the seconds to wait: well below those after which another worker takes the task."""
+    most = min(_LONGEST, celery_app.visibility_seconds(settings) / 4)
+    return jittered(times, settings.number("PIPELINE_RETRY_SECONDS", 0.1), most)

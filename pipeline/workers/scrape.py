@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import SoftTimeLimitExceeded
+
 from pipeline import faults, logs, telemetry
 from pipeline.celery_app import QUEUES, SCRAPE_TASK
 from pipeline.fetch import Fetcher, Terms
 from pipeline.fetch_errors import FetchError, PermanentError, TransientError
+from pipeline.payloads import ScrapePayload
 from pipeline.states import StageNumber, Status
 from pipeline.workers import retries
-from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, Reporter
+from pipeline.workers.callbacks import JobGoneError, OrchestratorUnavailableError, reports
+from pipeline.workers.given import given
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from pipeline.settings import Settings
     from pipeline.workers.base import Child, Holder
+    from pipeline.workers.callbacks import Reports
 
 
 def register(app: Celery, holder: Holder, settings: Settings) -> str:
@@ -26,18 +31,20 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
     fetchers: list[Fetcher] = []
 
     @app.task(name=SCRAPE_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
-    def scrape_task(self: Any, job_id: str, url: str) -> None:
+    def scrape_task(self: Any, *places: Any, **names: Any) -> None:
+        asked = given(SCRAPE_TASK, ScrapePayload, places, names)
         child = holder.get()
         if not fetchers:
             fetchers.append(Fetcher(terms, child.metrics))
-        with logs.of_job(job_id):
-            _run(self, child, fetchers[0], job_id, url)
+        with logs.of_job(asked.job_id):
+            _run(self, child, fetchers[0], asked)
 
     return QUEUES[SCRAPE_TASK]
 
 
-def _run(task: Any, child: Child, fetcher: Fetcher, job_id: str, url: str) -> None:
-    reporter = Reporter(child.internal, child.settings, job_id, task.request.id)
+def _run(task: Any, child: Child, fetcher: Fetcher, asked: ScrapePayload) -> None:
+    job_id, url = asked.job_id, asked.url
+    reporter = reports(child, asked.sink, job_id, task.request.id)
     with telemetry.job_span("scrape_task", **_attributes(task, child.settings, job_id, url)):
         logs.get("scraper").info("scrape_started", url=url, attempt=task.request.retries + 1)
         try:
@@ -46,13 +53,15 @@ def _run(task: Any, child: Child, fetcher: Fetcher, job_id: str, url: str) -> No
             _fail(child, reporter, job_id, error)
         except TransientError as error:
             _again_or_fail(task, child, reporter, job_id, error)
+        except SoftTimeLimitExceeded:
+            _fail(child, reporter, job_id, PermanentError("time_limit", f"{url} took too long"))
         except OrchestratorUnavailableError as error:
             raise retries.wait_for_orchestrator(task, child.settings, error) from error
         except JobGoneError:
             logs.get("scraper").warning("job_gone")
 
 
-def _scrape(fetcher: Fetcher, reporter: Reporter, job_id: str, url: str) -> None:
+def _scrape(fetcher: Fetcher, reporter: Reports, job_id: str, url: str) -> None:
     page = fetcher.fetch(url, job_id)
     logs.get("scraper").info("scraped", words=len(page.content.split()))
     reporter.report(
@@ -61,7 +70,7 @@ def _scrape(fetcher: Fetcher, reporter: Reporter, job_id: str, url: str) -> None
 
 
 def _again_or_fail(
-    task: Any, child: Child, reporter: Reporter, job_id: str, error: FetchError
+    task: Any, child: Child, reporter: Reports, job_id: str, error: FetchError
 ) -> None:
     if not retries.left(task):
         _fail(child, reporter, job_id, error)
@@ -70,7 +79,7 @@ def _again_or_fail(
     raise retries.again(task, child.settings, error) from error
 
 
-def _fail(child: Child, reporter: Reporter, job_id: str, error: FetchError) -> None:
+def _fail(child: Child, reporter: Reports, job_id: str, error: FetchError) -> None:
     logs.failure(
         child.settings,
         "scrape_failed",

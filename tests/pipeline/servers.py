@@ -53,10 +53,10 @@ def postgres(home: Path) -> Iterator[Postgres]:
 
 
 @contextmanager
-def redis(home: Path) -> Iterator[str]:
-    """Run a server until the block ends; yield its URL."""
+def redis(home: Path, wanted: str | None = None) -> Iterator[str]:
+    """Run a server until the block ends, on a port of its own or the wanted one; yield its URL."""
     home.mkdir()
-    port = ports.hold("redis", None)
+    port = ports.hold("redis", wanted)
     process = embedded.start_redis("redis", port, home / "redis.log")
     try:
         health.wait_for({"redis": process}, database.ServersUp("", {"redis": port}))
