@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+
+from pipeline import urls
 
 Stage = Literal["scraping", "chunking", "embedding"]
 JobStatus = Literal["pending", "scraping", "chunking", "embedding", "done", "failed"]
@@ -24,6 +26,14 @@ Text = Annotated[str, AfterValidator(_storable)]
 """A text that PostgreSQL can keep and JSON can carry, which JSON's escapes alone do not ensure."""
 CorpusName = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 """The name of a corpus."""
+
+
+Url = Annotated[Text, AfterValidator(urls.normalised), Field(min_length=1, max_length=urls.LONGEST)]
+"""Where a page is, written in the one way in which it is kept."""
+
+
+JobName = Annotated[Text, StringConstraints(max_length=100)]
+"""The id of a job, or nothing where a call is of none."""
 
 
 class Problem(BaseModel):
@@ -106,5 +116,7 @@ def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
         code: {"model": Problem, "description": _SAID[code]}
         for code in sorted({400, 401, 413, 503, *codes})
     }
+    # Starlette writes it as plain text where the length was announced.
+    found[413]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     found[422] = {"model": Misfit, "description": "The request does not fit the schema"}
     return found

@@ -1,11 +1,11 @@
-"""What stands around the endpoints of a service: limits on bodies, the access log, plain errors."""
+"""What stands around the endpoints of a service: the access log, and errors without secrets."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
@@ -19,44 +19,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES: Final = 16 * 1024 * 1024
-"""The largest body that is read: a page of 10 MB, with what JSON puts around it."""
+"""The largest body that is taken: a page of 10 MB, with what JSON puts around it."""
 _MOST_ERRORS: Final = 20
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNLOGGED: Final = ("/health", "/live", "/ready", "/metrics")
-
-
-class BodyLimit:
-    """Refuses bodies that are too large, by what they announce and by what is read of them."""
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        """Let at most so many bytes through."""
-        self._app = app
-        self._most = most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 413, or pass the request on with a body that is counted."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        announced = dict(scope["headers"]).get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > self._most:
-            refusal = JSONResponse({"detail": self._too_large()}, 413, {"Connection": "close"})
-            await refusal(scope, receive, send)
-            return
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._most:
-                raise HTTPException(413, self._too_large(), {"Connection": "close"})
-            return message
-
-        await self._app(scope, counted, send)
-
-    def _too_large(self) -> str:
-        return f"the body has more than {self._most} bytes"
 
 
 class AccessLog:

@@ -120,12 +120,15 @@ def make(settings: Settings) -> Web:
                 close()
         await anyio.to_thread.run_sync(providers.shutdown)
 
-    app = FastAPI(title=settings.service_name, version=settings.version, lifespan=lifespan)
+    app = FastAPI(
+        title=settings.service_name,
+        version=settings.version,
+        lifespan=lifespan,
+        max_body_size=int(settings.number("PIPELINE_MAX_BODY_BYTES", edge.MOST_BYTES)),
+    )
     health.add(app, settings, service.dependencies)
     _metrics(app, service.metrics)
     edge.plain_errors(app)
-    most = int(settings.number("PIPELINE_MAX_BODY_BYTES", edge.MOST_BYTES))
-    app.add_middleware(edge.BodyLimit, most=most)
     app.add_middleware(edge.AccessLog, seconds=service.metrics.http_seconds)
     FastAPIInstrumentor.instrument_app(
         app, excluded_urls="/health,/live,/ready,/metrics", exclude_spans=["send", "receive"]

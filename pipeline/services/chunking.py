@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, Field
 
-from pipeline import chunks, logs, telemetry, web
+from pipeline import api, chunks, logs, telemetry, web
 from pipeline.chunks import Chunk
 from pipeline.metrics import observe
-from pipeline.services.answers import documented
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 LONGEST: Final = 5_000_000
-"""Characters of a text; in UTF-8 each has at most four bytes."""
+"""Characters of a text."""
 
 
 class ChunkRequest(BaseModel):
     """The text to cut, and the job that it is of, if any."""
 
     content: str = Field(max_length=LONGEST)
-    job_id: str = Field(default="", max_length=100)
+    job_id: api.JobName = ""
 
 
 class ChunkResponse(BaseModel):
@@ -42,13 +41,13 @@ def make(settings: Settings) -> ASGIApp:
     counter = chunks.tokenizer()
 
     # Not async: the work is done in a thread, and the tokenizer gives others their turn.
-    @base.app.post("/chunk", responses=documented(401, 413, 503), max_body_size=4 * LONGEST)
+    @base.app.post("/chunk", responses=api.refusals(429))
     def chunk(request: ChunkRequest, key: web.Key = None) -> ChunkResponse:
         """Cut a text into chunks, in order, each within the limit of tokens.
 
         `start` and `end` are places in the text, counted in characters (Unicode code points).
         """
-        service.auth.caller(key)
+        service.admit(key)
         telemetry.name_job(request.job_id, job__stage="chunking")
         begun = time.perf_counter()
         with (

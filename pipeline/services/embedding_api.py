@@ -10,10 +10,9 @@ from uuid import UUID
 from fastapi import HTTPException
 from pydantic import BaseModel, Field
 
-from pipeline import mark, telemetry, web
+from pipeline import api, clients, health, mark, telemetry, web
 from pipeline.embed_errors import EmbedError
 from pipeline.embedding import open_embedder
-from pipeline.services.answers import documented
 from pipeline.vectors import Origin
 from pipeline.vectors.choose import open_store
 
@@ -24,21 +23,18 @@ if TYPE_CHECKING:
 
     from pipeline.settings import Settings
 
-WITHOUT_NUL: Final = r"^[^\x00]*$"
-"""PostgreSQL cannot keep the character NUL."""
 MOST_CHUNKS: Final = 20_000
-LONGEST_BODY: Final = 40_000_000
 
-Text = Annotated[str, Field(min_length=1, max_length=20_000, pattern=WITHOUT_NUL)]
+ChunkText = Annotated[api.Text, Field(min_length=1, max_length=20_000)]
 
 
 class EmbedRequest(BaseModel):
     """The chunks of a job's document."""
 
     job_id: UUID
-    corpus_name: str = Field(min_length=1, max_length=200, pattern=WITHOUT_NUL)
-    source_url: str = Field(default="", max_length=2048, pattern=WITHOUT_NUL)
-    chunks: list[Text] = Field(max_length=MOST_CHUNKS)
+    corpus_name: api.CorpusName
+    source_url: api.Text = Field(default="", max_length=2048)
+    chunks: list[ChunkText] = Field(max_length=MOST_CHUNKS)
 
 
 class EmbedResponse(BaseModel):
@@ -50,7 +46,7 @@ class EmbedResponse(BaseModel):
 class QueryRequest(BaseModel):
     """What somebody searches for."""
 
-    text: str = Field(min_length=1, max_length=10_000, pattern=WITHOUT_NUL)
+    text: api.Text = Field(min_length=1, max_length=10_000)
 
 
 class QueryResponse(BaseModel):
@@ -66,8 +62,13 @@ def make(settings: Settings) -> ASGIApp:
     store = open_store(settings)
     embedder = open_embedder(settings, service.metrics)
     base.closing.extend((store.close, embedder.close))
+    service.dependencies.add("vectors", store.ping, needed=True)
+    stranger = clients.inference(health.SECONDS)  # who is not to see our key
+    base.closing.append(stranger.close)
+    inference = health.service(stranger, settings.url("inference"), "/health")
+    service.dependencies.add("inference", inference)
 
-    @base.app.post("/embed", responses=documented(401, 403, 413, 503), max_body_size=LONGEST_BODY)
+    @base.app.post("/embed", responses=api.refusals(403))
     def embed(request: EmbedRequest, key: web.Key = None) -> EmbedResponse:
         """Embed a document's chunks and write them, in place of all that it had.
 
@@ -80,7 +81,7 @@ def make(settings: Settings) -> ASGIApp:
         with _answered("chunks"):
             return EmbedResponse(written=embedder.write(store, origin, request.chunks))
 
-    @base.app.post("/query", responses=documented(401, 403, 503))
+    @base.app.post("/query", responses=api.refusals(403))
     def query(request: QueryRequest, key: web.Key = None) -> QueryResponse:
         """Return the vector of a query."""
         service.auth.service(key)

@@ -48,9 +48,7 @@ CallbackId = Annotated[api.Text, StringConstraints(min_length=1, max_length=200)
 class JobRequest(BaseModel):
     """What a caller submits."""
 
-    url: Annotated[
-        api.Text, StringConstraints(min_length=1, max_length=2048, pattern=r"^https?://")
-    ]
+    url: api.Url
     corpus_name: api.CorpusName = "default"
     job_id: UUID | None = None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from pipeline import telemetry, urls, web
+from pipeline import api, telemetry, web
 from pipeline.fetch import Fetcher, Terms
 from pipeline.fetch_errors import PermanentError, TimedOutError, TransientError
 
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 class ScrapeRequest(BaseModel):
     """The page to scrape."""
 
-    url: Annotated[str, AfterValidator(urls.normalised)] = Field(
-        min_length=1, max_length=urls.LONGEST, examples=["https://example.com/article"]
-    )
-    job_id: str = Field(default="", max_length=100)
+    url: api.Url = Field(examples=["https://example.com/article"])
+    job_id: api.JobName = ""
 
 
 class Scraped(BaseModel):
@@ -49,7 +47,8 @@ class NotNow(BaseModel):
     error_code: str = Field(examples=["timeout", "http_503"])
 
 
-_NOT_NOW: Final[dict[int | str, dict[str, Any]]] = {
+_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    **api.refusals(429),
     502: {"model": NotNow, "description": "The page's site cannot serve it now."},
     504: {"model": NotNow, "description": "The page takes too long to wait for: use /enqueue."},
 }
@@ -61,10 +60,10 @@ def make(settings: Settings) -> ASGIApp:
     service = base.service
     fetcher = Fetcher(Terms.of(settings), service.metrics)
 
-    @base.app.post("/scrape", response_model=Scraped | Refused, responses=_NOT_NOW)
+    @base.app.post("/scrape", response_model=Scraped | Refused, responses=_REFUSALS)
     def scrape(request: ScrapeRequest, key: web.Key = None) -> Scraped | Refused | JSONResponse:
         """Scrape a page now; one that refuses is told by its error_code."""
-        service.auth.caller(key)
+        service.admit(key)
         telemetry.name_job(request.job_id, request__mode="sync")
         return answer(fetcher, request)
 

@@ -9,11 +9,10 @@ import httpx
 from fastapi import HTTPException
 from pydantic import BaseModel, Field, ValidationError
 
-from pipeline import logs, web
+from pipeline import api, health, logs, web
 from pipeline.embed_errors import StoreUnavailableError
 from pipeline.metrics import observe
-from pipeline.services.answers import documented
-from pipeline.services.embedding_api import WITHOUT_NUL, QueryResponse
+from pipeline.services.embedding_api import QueryResponse
 from pipeline.vectors import DIMENSION, Hit
 from pipeline.vectors.choose import open_store
 
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 class SearchRequest(BaseModel):
     """What is searched for, and where."""
 
-    query: str = Field(min_length=1, max_length=10_000, pattern=WITHOUT_NUL)
-    corpus_name: str = Field(default="default", min_length=1, max_length=200, pattern=WITHOUT_NUL)
+    query: api.Text = Field(min_length=1, max_length=10_000)
+    corpus_name: api.CorpusName = "default"
     limit: int = Field(default=5, ge=1, le=100)
 
 
@@ -43,12 +42,15 @@ def make(settings: Settings) -> ASGIApp:
     service = base.service
     store = open_store(settings)
     base.closing.append(store.close)
+    service.dependencies.add("vectors", store.ping, needed=True)
+    embedding = health.service(service.internal, settings.url("embedding-api"))
+    service.dependencies.add("embedding-api", embedding)
     query_url = f"{settings.url('embedding-api')}/query"
 
-    @base.app.post("/search", responses=documented(401, 503))
+    @base.app.post("/search", responses=api.refusals(429))
     def search(request: SearchRequest, key: web.Key = None) -> SearchResponse:
         """Return the chunks of a corpus that are nearest to the query."""
-        service.auth.caller(key)
+        service.admit(key)
         begun = time.perf_counter()
         vector = _vector(service.internal, query_url, request.query)
         try:

@@ -71,6 +71,9 @@ class VectorStore(Protocol):
         Documents go whole, until `limit` vectors or more are gone: fewer means that none is left.
         """
 
+    def ping(self) -> None:
+        """Return if the store answers."""
+
     def close(self) -> None:
         """Close what was opened for the store alone."""
 

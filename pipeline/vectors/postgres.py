@@ -125,6 +125,11 @@ class PgVectorStore:
                 (_ids(connection, _FREE, jobs), age),
             ).rowcount
 
+    def ping(self) -> None:
+        """Return if the store answers."""
+        with self._transaction() as connection:
+            connection.execute("SELECT 1")
+
     def close(self) -> None:
         """Close the pool, if it was opened for the store."""
         if self._owned:

@@ -125,6 +125,11 @@ class QdrantVectorStore:
         with self._asked():
             return self._remove_like(_all(old, traffic=SYNTHETIC), limit)
 
+    def ping(self) -> None:
+        """Return if the store answers."""
+        with self._asked():
+            self._client.get_collections()
+
     def close(self) -> None:
         """Close the client."""
         self._client.close()

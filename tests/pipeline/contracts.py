@@ -32,10 +32,12 @@ class Contract:
         documented = self.document["paths"][template][method.lower()]["responses"]
         assert str(answer.status_code) in documented, (answer.status_code, answer.text[:300])
         content = documented[str(answer.status_code)].get("content", {})
-        schema = content.get("application/json", {}).get("schema")
-        assert schema, f"{method} {template} {answer.status_code} has no schema"
+        media = answer.headers["content-type"].partition(";")[0]
+        schema = content.get(media, {}).get("schema")
+        assert schema, f"{method} {template} {answer.status_code} {media} has no schema"
         whole = {**schema, "components": self.document["components"]}
-        jsonschema.validate(answer.json(), whole, jsonschema.Draft202012Validator)
+        body = answer.json() if media == "application/json" else answer.text
+        jsonschema.validate(body, whole, jsonschema.Draft202012Validator)
         return answer
 
 

@@ -31,9 +31,8 @@ class Body(BaseModel):
 
 
 def _application() -> FastAPI:
-    app = FastAPI()
+    app = FastAPI(max_body_size=MOST)
     edge.plain_errors(app)
-    app.add_middleware(edge.BodyLimit, most=MOST)
     seconds = metrics.build(Settings("test", {})).http_seconds
     app.add_middleware(edge.AccessLog, seconds=seconds)
 
@@ -83,10 +82,7 @@ def test_a_body_over_the_limit_is_413(client: httpx.Client, announced: bool) -> 
     parts = [b"x" * 500] * 3
     content: Any = b"".join(parts) if announced else iter(parts)
     answer = client.post("/numbers", content=content)
-    assert (answer.status_code, answer.json()) == (
-        413,
-        {"detail": "the body has more than 1000 bytes"},
-    )
+    assert (answer.status_code, "Content Too Large" in answer.text) == (413, True)
 
 
 def test_a_misfit_is_told_by_its_place_and_not_repeated(client: httpx.Client) -> None:
