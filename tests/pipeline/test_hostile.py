@@ -159,7 +159,7 @@ _PAGES = {
     "loop": ("failed", "too_many_redirects"),
     "private/page": ("failed", "robots_denied"),
     "redirect?to=http://169.254.169.254/latest/": ("failed", "address_refused"),
-    "redirect?to=file:///etc/passwd": ("failed", "url_refused"),
+    "redirect?to=file:///etc/passwd": ("failed", "invalid_url"),
 }
 
 
