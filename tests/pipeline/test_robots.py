@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from protego import Protego
 
-from pipeline import robots
 from pipeline.fetch_errors import FetchError, PermanentError, TimedOutError, TransientError
-from pipeline.robots import LARGEST, Robots, for_agent
+from pipeline.robots import LARGEST, Bounds, Robots, for_agent
 from tests.pipeline.sites import (
     RESET,
     Reply,
@@ -135,7 +134,7 @@ def test_half_a_megabyte_counts_and_the_rest_is_not_there() -> None:
     """Of ten megabytes the first 500 KiB are read and understood, and no more is waited for."""
     begin, cut = "User-agent: *\nDisallow: /first\n", "Disallow: /cut"
     filler = "#" * (LARGEST - len(begin) - len(cut) - 1) + "\n"
-    text = f"{begin}{filler}{cut}-in-two\n{'Disallow: /last\n' * 600_000}"
+    text = f"{begin}{filler}{cut}-in-two\n" + "Disallow: /last\n" * 600_000
     assert text[:LARGEST].endswith("\nDisallow: /cut")
     assert len(text) > 10_000_000
     known = _robots()
@@ -150,31 +149,25 @@ def test_half_a_megabyte_counts_and_the_rest_is_not_there() -> None:
 def test_an_answer_is_remembered_for_a_while() -> None:
     """An origin is asked once an hour, also when it has none; another origin is another one."""
     now = 0.0
-    known = Robots(visitor(), _AGENT, lambda: now)
+    known = Robots(visitor(), _AGENT, clock=lambda: now)
     with site(_says("User-agent: *\nDisallow: /a")) as there, site({}) as other:
         for _ in range(3):
             assert not _may(known, there, "/a")
             assert _may(known, other, "/a")
-        now = robots.KEPT_SECONDS + 1
+        now = Bounds().seconds + 1
         assert not _may(known, there, "/a")
         assert (len(there.asked), len(other.asked)) == (2, 1)
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bounds", [Bounds(origins=2), Bounds(size=1_300)])
+def test_what_is_remembered_is_bounded(bounds: Bounds) -> None:
     """The origins asked longest ago are forgotten, by their number and by their size."""
     large = "User-agent: *\nDisallow: /a\n" + "#" * 600
-    for bound, most in (("KEPT", 2), ("KEPT_BYTES", 1_300)):
-        known = _robots()
-        with (
-            monkeypatch.context() as patched,
-            site(_says(large)) as one,
-            site(_says(large)) as two,
-            site(_says(large)) as three,
-        ):
-            patched.setattr(robots, bound, most)
-            for there in (one, two, one, three, one, two):
-                assert not _may(known, there, "/a")
-            assert [len(there.asked) for there in (one, two, three)] == [1, 2, 1]
+    known = Robots(visitor(), _AGENT, bounds)
+    with site(_says(large)) as one, site(_says(large)) as two, site(_says(large)) as three:
+        for there in (one, two, one, three, one, two):
+            assert not _may(known, there, "/a")
+        assert [len(there.asked) for there in (one, two, three)] == [1, 2, 1]
 
 
 @pytest.mark.parametrize(
