@@ -32,6 +32,7 @@ _NOT_PUBLIC: Final = tuple(
         "3fff::/20",  # documentation, RFC 9637
         "fec0::/10",  # site-local, RFC 3879
         "::/96",  # IPv4-compatible, RFC 4291
+        "192.0.0.0/24",  # IETF protocols, RFC 6890
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
     )
 )

@@ -136,7 +136,8 @@ class Fetcher:
             sniffed = detect_mime(body)
             if not sniffed.startswith("text/"):
                 raise _unsupported(answer.url, sniffed)
-        charset = answer.headers.get_content_charset("")
+        charset = answer.headers.get_content_charset("")  # RFC 2231 can put a NUL into it
+        charset = charset if charset.isprintable() else ""
         return _Found(answer.url, answer.status, content_type, charset, body)
 
     def _read(self, found: _Found) -> str:

@@ -23,12 +23,18 @@ LARGEST: Final = 500 * 1024
 """What is read of it (RFC 9309 §2.5); the rest is not there for us."""
 REDIRECTS: Final = 5
 """As many as RFC 9309 §2.3.1.2 asks for; after more there is no robots.txt."""
-KEPT: Final = 256
-KEPT_BYTES: Final = 2 * LARGEST
-KEPT_SECONDS: Final = 3_600.0
 _UNREACHABLE: Final = "robots_unreachable"
 _AGENT_LINE: Final = re.compile(r"\s*user(?:-|\s+)?agent\s*[:\s]([^#]*)", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[\w-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is remembered, and for how long: RFC 9309 §2.4 has a day at most."""
+
+    origins: int = 256
+    size: int = 2 * LARGEST
+    seconds: float = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,17 @@ class Robots:
     """Knows where we may go. Threads may share it."""
 
     def __init__(
-        self, visitor: Visitor, agent: str, clock: Callable[[], float] = time.monotonic
+        self,
+        visitor: Visitor,
+        agent: str,
+        bounds: Bounds | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Visit with the visitor, and look for rules for the agent."""
         self._visitor = visitor
         self._agent = agent
+        self._bounds = bounds or Bounds()
         self._clock = clock
         self._lock = Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -75,15 +87,16 @@ class Robots:
         with self._lock:
             self._known[origin] = known
             self._known.move_to_end(origin)
-            while (
-                len(self._known) > KEPT
-                or sum(one.size for one in self._known.values()) > KEPT_BYTES
-            ):
+            while self._too_much():
                 self._known.popitem(last=False)
+
+    def _too_much(self) -> bool:
+        size = sum(one.size for one in self._known.values())
+        return len(self._known) > self._bounds.origins or size > self._bounds.size
 
     def _learnt(self, url: str, deadline: Deadline) -> _Known:
         text = for_agent(self._read(url, deadline), self._agent)
-        return _Known(Protego.parse(text), len(text), self._clock() + KEPT_SECONDS)
+        return _Known(Protego.parse(text), len(text), self._clock() + self._bounds.seconds)
 
     def _read(self, url: str, deadline: Deadline) -> str:
         """Return a robots.txt; nothing when there is none, or too many redirects to it."""
