@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from qdrant_client import models
-from qdrant_client.common.client_exceptions import QdrantException
-from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from pipeline.embed_errors import StoreUnavailableError, WriteConflictError
 from pipeline.mark import SYNTHETIC
-from pipeline.vectors import DIMENSION, Hit
+from pipeline.vectors import Hit
+from pipeline.vectors.qdrant_server import (
+    CHUNKS,
+    CREATED,
+    ERRORS,
+    MANIFESTS,
+    completed,
+    having,
+    make,
+    said,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,15 +36,6 @@ if TYPE_CHECKING:
 
     from pipeline.vectors import Entry, Origin
 
-CHUNKS: Final = "pipeline-chunks"
-MANIFESTS: Final = "pipeline-manifests"
-_INDEXES: Final = {
-    CHUNKS: ("corpus_name", "job_id", "generation", "traffic", "run_id"),
-    MANIFESTS: ("writing", "traffic", "run_id"),
-}
-_OLDEST: Final = (1, 17)
-"""Before that a server takes `insert_only` for nothing, and overwrites."""
-_CREATED: Final = "created_at"
 _POINTS: Final = 64
 """Points of one request."""
 _PAGE: Final = 1_000
@@ -71,7 +70,7 @@ class QdrantVectorStore:
             "job_id": job_id,
             "traffic": origin.mark.traffic,
             "run_id": origin.mark.run_id,
-            _CREATED: self._clock(),
+            CREATED: self._clock(),
         }
         with self._asked():
             self._announce(born, generation)
@@ -114,16 +113,16 @@ class QdrantVectorStore:
     def remove_run(self, run_id: str) -> int:
         """Remove a synthetic run's vectors; return how many there were."""
         with self._asked():
-            return self._remove_like(_all(traffic=SYNTHETIC, run_id=run_id), sys.maxsize)
+            return self._remove_like(having(traffic=SYNTHETIC, run_id=run_id), sys.maxsize)
 
     def remove_older(self, age: float, limit: int) -> int:
         """Remove synthetic documents older than `age` seconds; return how many vectors that were.
 
         Of the same age is what a write has left that did not come to its end.
         """
-        old = models.FieldCondition(key=_CREATED, range=models.Range(lte=self._clock() - age))
+        old = models.FieldCondition(key=CREATED, range=models.Range(lte=self._clock() - age))
         with self._asked():
-            return self._remove_like(_all(old, traffic=SYNTHETIC), limit)
+            return self._remove_like(having(old, traffic=SYNTHETIC), limit)
 
     def ping(self) -> None:
         """Return if the store answers."""
@@ -141,7 +140,7 @@ class QdrantVectorStore:
             id=_manifest_id(job_id), vector={}, payload={**born, "generation": "", "writing": ""}
         )
         mode = models.UpdateMode.INSERT_ONLY
-        _completed(self._client.upsert(MANIFESTS, [point], update_mode=mode))
+        completed(self._client.upsert(MANIFESTS, [point], update_mode=mode))
         self._set(job_id, {"writing": generation})
 
     def _put(self, common: dict[str, Any], entries: Sequence[Entry]) -> None:
@@ -154,13 +153,13 @@ class QdrantVectorStore:
             for entry in entries
         ]
         for at in range(0, len(points), _POINTS):
-            _completed(self._client.upsert(CHUNKS, points[at : at + _POINTS]))
+            completed(self._client.upsert(CHUNKS, points[at : at + _POINTS]))
 
     def _remove(self, job_id: str) -> int:
         """Remove a document: what is listed before its manifest goes can never be shown after."""
         listed = self._generations(job_id)
         ids = models.PointIdsList(points=[_manifest_id(job_id)])
-        _completed(self._client.delete(MANIFESTS, ids))
+        completed(self._client.delete(MANIFESTS, ids))
         self._drop(listed)
         return sum(listed.values())
 
@@ -183,7 +182,7 @@ class QdrantVectorStore:
         self._set(job_id, {"writing": ""}, writing=generation)
         if self._manifest(job_id).get("generation") == generation:
             return 0
-        count = self._client.count(CHUNKS, _all(generation=generation)).count
+        count = self._client.count(CHUNKS, having(generation=generation)).count
         self._drop({generation})
         return count
 
@@ -191,13 +190,13 @@ class QdrantVectorStore:
         """Remove the points of generations of which none is shown, now or later."""
         if names := list(generations):
             one_of = models.FieldCondition(key="generation", match=models.MatchAny(any=names))
-            _completed(self._client.delete(CHUNKS, models.FilterSelector(filter=_all(one_of))))
+            completed(self._client.delete(CHUNKS, models.FilterSelector(filter=having(one_of))))
 
     def _set(self, job_id: str, payload: dict[str, Any], **only_if: str) -> None:
         """Change a manifest, if it is there and its fields are these: one step of the server."""
         ids: list[models.ExtendedPointId] = [_manifest_id(job_id)]
-        where = _all(models.HasIdCondition(has_id=ids), **only_if)
-        _completed(self._client.set_payload(MANIFESTS, payload, points=where))
+        where = having(models.HasIdCondition(has_id=ids), **only_if)
+        completed(self._client.set_payload(MANIFESTS, payload, points=where))
 
     def _manifest(self, job_id: str) -> dict[str, Any]:
         found = self._client.retrieve(MANIFESTS, [_manifest_id(job_id)])
@@ -214,7 +213,7 @@ class QdrantVectorStore:
     def _search(
         self, corpus_name: str, vector: Sequence[float], limit: int, hidden: set[str]
     ) -> list[models.ScoredPoint]:
-        where = _all(corpus_name=corpus_name)
+        where = having(corpus_name=corpus_name)
         if hidden:
             names = models.MatchAny(any=sorted(hidden))
             where.must_not = [models.FieldCondition(key="generation", match=names)]
@@ -224,7 +223,7 @@ class QdrantVectorStore:
     def _generations(self, job_id: str) -> dict[str, int]:
         """Return how many points each generation of a job has."""
         found = self._client.facet(
-            CHUNKS, "generation", facet_filter=_all(job_id=job_id), limit=_PAGE, exact=True
+            CHUNKS, "generation", facet_filter=having(job_id=job_id), limit=_PAGE, exact=True
         )
         return {str(hit.value): hit.count for hit in found.hits}
 
@@ -239,45 +238,11 @@ class QdrantVectorStore:
         try:
             with self._making:
                 if not self._made:
-                    self._make()
+                    make(self._client, indexed=self._indexed)
                     self._made = True
             yield
-        except (ApiException, QdrantException) as error:
-            raise StoreUnavailableError(f"Qdrant: {error!r}") from error
-
-    def _make(self) -> None:
-        version = self._client.info().version
-        if tuple(map(int, version.split(".")[:2])) < _OLDEST:
-            oldest = ".".join(map(str, _OLDEST))
-            raise StoreUnavailableError(f"Qdrant is {version}: it has to be {oldest} or later")
-        size = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
-        for name, vectors in ((CHUNKS, size), (MANIFESTS, {})):
-            if not self._client.collection_exists(name):
-                try:
-                    self._client.create_collection(name, vectors)
-                except UnexpectedResponse as error:
-                    if error.status_code != 409:  # another process made it
-                        raise
-            for key in _INDEXES[name] if self._indexed else ():
-                kind = models.PayloadSchemaType.KEYWORD
-                self._client.create_payload_index(name, key, kind)
-            if self._indexed:
-                self._client.create_payload_index(name, _CREATED, models.PayloadSchemaType.FLOAT)
-
-
-def _all(*conditions: Any, **values: str) -> models.Filter:
-    """Return a filter of conditions and of fields that have these values."""
-    equal = [
-        models.FieldCondition(key=key, match=models.MatchValue(value=value))
-        for key, value in values.items()
-    ]
-    return models.Filter(must=[*conditions, *equal])
-
-
-def _completed(result: models.UpdateResult) -> None:
-    """Raise an error if the server did not do in time what it was asked for."""
-    if result.status is not models.UpdateStatus.COMPLETED:
-        raise StoreUnavailableError(f"Qdrant has not done it yet: {result.status}")
+        except ERRORS as error:
+            raise StoreUnavailableError(f"Qdrant: {said(error)}") from error
 
 
 def _manifest_id(job_id: str) -> str:

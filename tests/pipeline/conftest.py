@@ -51,6 +51,21 @@ def pool(postgres: servers.Postgres) -> Iterator[ConnectionPool]:
 
 
 @pytest.fixture(scope="session")
+def _one_database(postgres: servers.Postgres) -> Iterator[ConnectionPool]:
+    """Return connections to one database for all tests of vectors: making one takes time."""
+    with servers.pool(postgres.new()) as found:
+        yield found
+
+
+@pytest.fixture
+def no_vectors(_one_database: ConnectionPool) -> ConnectionPool:
+    """Return connections to a database that has no vectors."""
+    with _one_database.connection() as connection:
+        connection.execute("TRUNCATE vectors")
+    return _one_database
+
+
+@pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the URL of a Redis server of this test process."""
     with servers.redis(tmp_path_factory.mktemp("redis") / "server") as found:

@@ -14,7 +14,8 @@ from qdrant_client import QdrantClient, models
 
 from pipeline.mark import Mark
 from pipeline.vectors import DIMENSION, Entry, Origin, VectorStore, chunk_id
-from pipeline.vectors.qdrant import CHUNKS, MANIFESTS, QdrantVectorStore
+from pipeline.vectors.qdrant import QdrantVectorStore
+from pipeline.vectors.qdrant_server import CHUNKS, MANIFESTS
 
 SYNTHETIC = Mark("synthetic", "run-1")
 

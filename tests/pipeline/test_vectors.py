@@ -17,7 +17,6 @@ from pipeline.embed_errors import WriteConflictError
 from pipeline.mark import Mark
 from pipeline.vectors import Origin, VectorStore
 from pipeline.vectors.postgres import PgVectorStore
-from tests.pipeline import servers
 from tests.pipeline.stores import (
     Kept,
     entries,
@@ -32,26 +31,11 @@ from tests.pipeline.stores import (
 pytestmark = [pytest.mark.process, pytest.mark.req("P-01", "P-08")]
 
 
-@pytest.fixture(scope="module")
-def database(postgres: servers.Postgres) -> Iterator[ConnectionPool]:
-    """Return connections to one database for all tests of this file: making one takes time."""
-    with servers.pool(postgres.new()) as found:
-        yield found
-
-
-@pytest.fixture
-def empty(database: ConnectionPool) -> ConnectionPool:
-    """Return connections to the database, which has no vectors."""
-    with database.connection() as connection:
-        connection.execute("TRUNCATE vectors")
-    return database
-
-
 @pytest.fixture(params=["pgvector", "qdrant"])
 def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
     """Return each store in turn, empty."""
     if request.param == "pgvector":
-        pool: ConnectionPool = request.getfixturevalue("empty")
+        pool: ConnectionPool = request.getfixturevalue("no_vectors")
         yield of_postgres(PgVectorStore(pool), pool)
         return
     client = QdrantClient(":memory:")
@@ -221,10 +205,10 @@ def test_qdrant_on_disk_has_it_all_when_it_is_opened_again(tmp_path: Path) -> No
     client.close()
 
 
-def test_scores_of_both_stores_are_the_same(empty: ConnectionPool) -> None:
+def test_scores_of_both_stores_are_the_same(no_vectors: ConnectionPool) -> None:
     """What is found and how near it is does not depend on the store."""
     client = QdrantClient(":memory:")
-    both = (PgVectorStore(empty), of_qdrant(client).store)
+    both = (PgVectorStore(no_vectors), of_qdrant(client).store)
     whose = origin()
     for one in both:
         write(one, whose, *(f"text {number}" for number in range(60)))

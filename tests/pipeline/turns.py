@@ -1,0 +1,67 @@
+"""Actors that take turns as a schedule says: every order of their steps can be tried."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from itertools import chain, count
+
+
+class Turns:
+    """Lets one actor at a time go on, until it is about to make its next step."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._changed = threading.Condition()
+        self._waiting: set[str] = set()
+        self._may: str | None = None
+        self._alive: set[str] = set()
+        self._errors: list[BaseException] = []
+
+    def step(self, actor: str) -> Callable[[str], None]:
+        """Return what an actor calls before each of its steps."""
+
+        def wait(_what: str) -> None:
+            with self._changed:
+                self._waiting.add(actor)
+                self._changed.notify_all()
+                assert self._changed.wait_for(lambda: self._may == actor, 20)
+                self._waiting.discard(actor)
+                self._may = None
+
+        return wait
+
+    def run(self, actors: dict[str, Callable[[], None]], schedule: Sequence[int]) -> None:
+        """Let the actors do what they do, in the order of the schedule, then in turn."""
+        self._alive = set(actors)
+        threads = [
+            threading.Thread(target=self._act, args=(name, work), daemon=True)
+            for name, work in actors.items()
+        ]
+        for thread in threads:
+            thread.start()
+        for number in chain(schedule, count()):
+            with self._changed:
+                assert self._changed.wait_for(self._all_wait, 20)
+                if not self._alive:
+                    break
+                alive = sorted(self._alive)
+                self._may = alive[number % len(alive)]
+                self._changed.notify_all()
+        for thread in threads:
+            thread.join(20)
+        if self._errors:
+            raise self._errors[0]
+
+    def _all_wait(self) -> bool:
+        return self._may is None and self._waiting == self._alive
+
+    def _act(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the actors were started
+            self._errors.append(error)
+        finally:
+            with self._changed:
+                self._alive.discard(name)
+                self._changed.notify_all()
