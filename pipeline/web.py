@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from prometheus_client.exposition import choose_encoder
 
-from pipeline import clients, logs, mark, metrics, telemetry
+from pipeline import clients, logs, mark, metrics, telemetry, unavailable
 from pipeline.auth import Authenticator
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def make(settings: Settings) -> Web:
     app = FastAPI(title=settings.service_name, version=settings.version, lifespan=lifespan)
     service = Service(settings, measured, auth, internal, cache)
     _common(app, settings, measured)
+    unavailable.add(app)
     FastAPIInstrumentor.instrument_app(
         app, excluded_urls="/health,/metrics", exclude_spans=["send", "receive"]
     )

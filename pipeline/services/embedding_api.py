@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from pipeline import clients, mark, telemetry, web
 from pipeline.embedding import Embedder, InferenceUnavailableError
+from pipeline.services import enqueue
 from pipeline.vectors import Origin, PgVectorStore
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def make(settings: Settings) -> ASGIApp:
     base.closing.append(pool.close)
     store = PgVectorStore(pool)
     embedder = Embedder(service.internal, settings.url("inference"), service.metrics)
+
+    enqueue.add_embed(base)
 
     @base.app.post("/embed")
     def embed(request: EmbedRequest, key: web.Key = None) -> dict[str, Any]:

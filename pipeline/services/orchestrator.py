@@ -9,11 +9,19 @@ from uuid import UUID, uuid4
 from fastapi import HTTPException, Response
 from pydantic import BaseModel, Field, model_validator
 
-from pipeline import celery_app, clients, jobs, logs, mark, publish, redis_policy, telemetry, web
-from pipeline.actions import Actions, Chunker
-from pipeline.flow import Flow
+from pipeline import (
+    celery_app,
+    clients,
+    duties,
+    jobs,
+    logs,
+    mark,
+    publish,
+    redis_policy,
+    telemetry,
+    web,
+)
 from pipeline.leases import Leases
-from pipeline.relay import THREADS, Relay
 from pipeline.services import for_validators
 from pipeline.states import STAGES, Callback, Outcome, Status
 from pipeline.sweep import Sweep
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp
 
+    from pipeline.flow import Flow
     from pipeline.settings import Settings
 
 
@@ -89,11 +98,7 @@ def make(settings: Settings) -> ASGIApp:
     pool = clients.database(settings)
     base.closing.append(pool.close)
     store = jobs.JobStore(pool)
-    relay = Relay(clients.database(settings, THREADS), base.service.metrics)
-    flow = Flow(settings, base.service.metrics, store, relay.wake)
-    chunker = Chunker(base.service.internal, settings.url("chunking"))
-    relay.start(Actions(broker, chunker, flow).of)
-    base.closing.insert(0, relay.stop)
+    flow = duties.begin(base, broker, pool)
     parts = Parts(base.service, store, flow)
     _for_callers(base.app, parts)
     _for_workers(base.app, parts)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from pipeline import clients, telemetry, web
 from pipeline.fetch import Fetcher, PermanentError, TransientError
+from pipeline.services import enqueue
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -30,6 +31,8 @@ def make(settings: Settings) -> ASGIApp:
     plain = clients.plain()
     base.closing.append(plain.close)
     fetcher = Fetcher(plain, service.metrics)
+
+    enqueue.add_scrape(base)
 
     @base.app.post("/scrape")
     def scrape(request: ScrapeRequest, key: web.Key = None) -> dict[str, Any]:
