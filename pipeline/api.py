@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
@@ -34,6 +35,20 @@ Url = Annotated[Text, AfterValidator(urls.normalised), Field(min_length=1, max_l
 
 JobName = Annotated[Text, StringConstraints(max_length=100)]
 """The id of a job, or nothing where a call is of none."""
+
+
+MOST_CHUNKS: Final = 20_000
+
+ChunkText = Annotated[Text, Field(min_length=1, max_length=20_000)]
+
+
+class EmbedRequest(BaseModel):
+    """The chunks of a job's document."""
+
+    job_id: UUID
+    corpus_name: CorpusName
+    source_url: Text = Field(default="", max_length=2048)
+    chunks: list[ChunkText] = Field(max_length=MOST_CHUNKS)
 
 
 class Problem(BaseModel):

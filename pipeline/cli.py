@@ -1,28 +1,24 @@
-"""The command line: `up`, `down`, `status`, `break` and `mend`."""
+"""The command line: running a pipeline, breaking and mending it, and operating it."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from pipeline import faults
+from pipeline.commands.common import as_json, state_dir
+from pipeline.commands.dlq import dlq
+from pipeline.commands.jobs import republish, stuck
 from pipeline.host import control
 from pipeline.host.errors import HostError, tail
 
 _UP_SECONDS: Final = 180.0
-
-state_dir = click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".pipeline"),
-    show_default=True,
-    help="Where the pipeline keeps its logs, ports and keys.",
-)
 
 
 @click.group()
@@ -33,19 +29,20 @@ def pipeline() -> None:
 @pipeline.command()
 @click.option("--detach", is_flag=True, help="Return once it is up, and leave it running.")
 @click.option("--end-with-parent", is_flag=True, help="End when the process that started it does.")
+@click.option("--no-restart", is_flag=True, help="Leave down what ends by itself.")
 @state_dir
-def up(*, detach: bool, end_with_parent: bool, state_dir: Path) -> None:
+def up(*, detach: bool, end_with_parent: bool, no_restart: bool, state_dir: Path) -> None:
     """Start the pipeline; ends with Ctrl-C and takes everything with it."""
     state = state_dir.absolute()
     if detach and end_with_parent:
         raise click.UsageError("--detach outlives its parent: leave out --end-with-parent")
     if detach:
-        _detach(state)
+        _detach(state, ("--no-restart",) if no_restart else ())
         return
     from pipeline.host.supervisor import StoppedError, Supervisor  # noqa: PLC0415 - heavy
 
     try:
-        with Supervisor(state, _say) as supervisor:
+        with Supervisor(state, _say, restart=not no_restart) as supervisor:
             if end_with_parent:
                 supervisor.end_with_parent()
             seconds = supervisor.start()
@@ -71,18 +68,38 @@ def down(state_dir: Path) -> None:
 
 
 @pipeline.command()
+@as_json
 @state_dir
-def status(state_dir: Path) -> None:
-    """Tell how each process is, and which switches are on."""
-    try:
-        answer = control.ask(state_dir.absolute(), {"op": "status"})
-    except HostError as error:
-        _fail(error)
-    for name, process in answer["processes"].items():
-        _say(f"{name:<17} {process['state']:<9} pid {process['pid']:<7} port {process['port']}")
-    _say(f"switches on: {', '.join(answer['faults']) or 'none'}")
+def status(*, as_json: bool, state_dir: Path) -> None:
+    """Tell how each process is, how often it was started again, and which switches are on."""
+    answer = _asked(state_dir, {"op": "status"})
+    if as_json:
+        _say(json.dumps(answer, indent=2))
+    else:
+        for name, process in answer["processes"].items():
+            _say(_line(name, process))
+        _say(f"switches on: {', '.join(answer['faults']) or 'none'}")
     if any(process["state"] != "healthy" for process in answer["processes"].values()):
         sys.exit(1)
+
+
+@pipeline.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--kill", is_flag=True, help="With SIGKILL instead of in order.")
+@state_dir
+def stop(*, names: tuple[str, ...], kill: bool, state_dir: Path) -> None:
+    """End processes and leave them down, until `start`."""
+    _asked(state_dir, {"op": "stop", "names": list(names), "kill": kill})
+    _say(f"stopped: {', '.join(names)}")
+
+
+@pipeline.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@state_dir
+def start(*, names: tuple[str, ...], state_dir: Path) -> None:
+    """Start processes that are down, and return when they are healthy."""
+    answer = _asked(state_dir, {"op": "start", "names": list(names)})
+    _say(f"started: {', '.join(names)} (after {answer['seconds']} s)")
 
 
 @pipeline.command("break")
@@ -102,10 +119,7 @@ def mend(names: tuple[str, ...], state_dir: Path) -> None:
     if not wrong:
         _set(state_dir, ())
         return
-    try:
-        on = control.ask(state_dir.absolute(), {"op": "status"})["faults"]
-    except HostError as error:
-        _fail(error)
+    on = _asked(state_dir, {"op": "status"})["faults"]
     _set(state_dir, tuple(name for name in on if name not in wrong))
 
 
@@ -117,12 +131,29 @@ def switches() -> None:
         _say(f"    starts anew: {', '.join(fault.affects)}")
 
 
+for command in (stuck, republish, dlq):
+    pipeline.add_command(command)
+
+
 def _set(state_dir: Path, names: tuple[str, ...]) -> None:
+    answer = _asked(state_dir, {"op": "faults", "names": list(names)})
+    _say(f"switches on: {', '.join(answer['faults']) or 'none'} (after {answer['seconds']} s)")
+
+
+def _asked(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        answer = control.ask(state_dir.absolute(), {"op": "faults", "names": list(names)})
+        return control.ask(state_dir.absolute(), request)
     except HostError as error:
         _fail(error)
-    _say(f"switches on: {', '.join(answer['faults']) or 'none'} (after {answer['seconds']} s)")
+
+
+def _line(name: str, process: dict[str, Any]) -> str:
+    line = f"{name:<17} {process['state']:<9} pid {process['pid']:<7} port {process['port']:<5}"
+    if process["restarts"]:
+        line += f" restarts {process['restarts']}"
+    if process["restart_in"] is not None:
+        line += f" again in {process['restart_in']:.1f} s"
+    return line.rstrip()
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,13 +163,13 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _detach(state: Path) -> None:
+def _detach(state: Path, options: tuple[str, ...]) -> None:
     """Start a supervisor in a session of its own and wait until the pipeline is up."""
     state.mkdir(parents=True, exist_ok=True)
     log = state / "supervisor.log"
     with log.open("wb") as out:
         child = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "up", "--state-dir", str(state)],
+            [sys.executable, "-m", "pipeline", "up", *options, "--state-dir", str(state)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

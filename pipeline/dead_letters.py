@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline import payloads
 from pipeline.celery_app import NOWHERE, QUEUES
 
 if TYPE_CHECKING:
@@ -128,15 +129,28 @@ class Letters:
                 yield from (read(queue, item) for item in items if isinstance(item, bytes))
                 start += _BATCH
 
-    def put_back(self, kept: Kept) -> bool:
-        """Move the message back to its queue, in one step; tell whether it was still there."""
+    def put_back(self, kept: Kept, queue: str) -> bool:
+        """Move the message to a queue, in one step; tell whether it was still there."""
         message = _bytes(kept.letter.message)
-        keys = [LISTS[kept.letter.queue], kept.letter.queue]
+        keys = [LISTS[kept.letter.queue], queue]
         return bool(self._put_back(keys=keys, args=[kept.item, message]))
 
     def discard(self, kept: Kept) -> bool:
         """Remove a letter for good; tell whether it was still there."""
         return bool(self._client.lrem(LISTS[kept.letter.queue], 1, kept.item))  # type: ignore[arg-type]
+
+
+def destination(kept: Kept, *, force: bool = False) -> str:
+    """Return the queue to which a message goes back; ValueError where it would come here again."""
+    letter = kept.letter
+    try:
+        task, fields = payload_of(letter.message)
+        payloads.checked(task, fields)
+    except ValueError:
+        if not force or letter.queue == NOWHERE:
+            raise
+        return letter.queue
+    return QUEUES[task]
 
 
 def payload_of(message: str) -> tuple[str, dict[str, Any]]:

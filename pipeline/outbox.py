@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _OPEN = "published_at IS NULL AND poisoned IS NULL"
+_ANEW = (
+    "published_at = NULL, poisoned = NULL, attempts = 0, written_at = clock_timestamp(),"
+    " next_at = clock_timestamp()"
+)
+_WRITE = (
+    "INSERT INTO outbox (job_id, action, payload, carrier)"  # noqa: S608 - a constant
+    " VALUES (%s, %s, %s, %s)"
+    f" ON CONFLICT (job_id, action) DO UPDATE SET payload = EXCLUDED.payload, {_ANEW}"
+)
 _CLAIM = (
     "SELECT o.id, job_id, action, payload, carrier, attempts, traffic, run_id"  # noqa: S608
     " FROM outbox AS o JOIN jobs ON jobs.id = o.job_id"
@@ -71,9 +80,7 @@ def write(
 ) -> None:
     """Have the action done once this transaction is committed; done already, it is done again."""
     connection.execute(
-        "INSERT INTO outbox (job_id, action, payload, carrier) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT (job_id, action) DO UPDATE SET payload = EXCLUDED.payload,"
-        " published_at = NULL, poisoned = NULL, attempts = 0, next_at = clock_timestamp()",
+        _WRITE.encode(),
         (job_id, action.value, Json(payload), Json(carrier() if carried is None else carried)),
     )
 
@@ -94,6 +101,16 @@ def seconds_to_next(connection: Connection[Any]) -> float | None:
     return None if row is None else row[0]
 
 
+def pending(connection: Connection[Any]) -> tuple[dict[str, int], dict[str, float]]:
+    """Return, by traffic, how many rows nobody has acted on, and the age of the oldest."""
+    rows = connection.execute(
+        "SELECT traffic, count(*), extract(epoch FROM now() - min(written_at))::float8"
+        " FROM outbox AS o JOIN jobs ON jobs.id = job_id"
+        " WHERE published_at IS NULL GROUP BY traffic"
+    ).fetchall()
+    return {row[0]: row[1] for row in rows}, {row[0]: row[2] for row in rows}
+
+
 def published(connection: Connection[Any], entry: Entry) -> None:
     """Note that the action was done."""
     connection.execute(
@@ -109,6 +126,14 @@ def failed(connection: Connection[Any], entry: Entry, error: str, seconds: float
         "UPDATE outbox SET attempts = attempts + 1, last_error = %s,"
         " next_at = clock_timestamp() + %s * interval '1 second' WHERE id = %s",
         (error, seconds, entry.id),
+    )
+
+
+def reopen(connection: Connection[Any], job_id: UUID, action: Action) -> None:
+    """Have an action done once more, in the trace that it was done in."""
+    connection.execute(
+        f"UPDATE outbox SET {_ANEW} WHERE job_id = %s AND action = %s".encode(),  # noqa: S608
+        (job_id, action.value),
     )
 
 

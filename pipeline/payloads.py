@@ -47,6 +47,8 @@ OF_TASK: Final[dict[str, type[BaseModel]]] = {
 
 def checked(task: str, fields: dict[str, Any]) -> dict[str, Any]:
     """Return the payload of a task, or raise PayloadError where it does not fit."""
+    if task not in OF_TASK:
+        raise PayloadError(f"no task is called {task}")
     try:
         return OF_TASK[task].model_validate(fields).model_dump()
     except ValidationError as error:

@@ -41,7 +41,7 @@ CREATE TABLE outbox (
     action text NOT NULL,
     payload json NOT NULL,
     carrier json NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     next_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     attempts integer NOT NULL DEFAULT 0,
     last_error text,
@@ -50,7 +50,7 @@ CREATE TABLE outbox (
     poisoned text,
     UNIQUE (job_id, action)
 );
-CREATE INDEX outbox_due ON outbox (next_at) WHERE published_at IS NULL AND poisoned IS NULL;
+CREATE INDEX outbox_due ON outbox (next_at) WHERE published_at IS NULL;
 
 -- Of another service, so without a foreign key to its jobs.
 CREATE TABLE vectors (

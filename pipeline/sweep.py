@@ -31,11 +31,14 @@ BATCH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that waits in its queue: the message as the broker has it, its mark and its job."""
+    """A task that waits in its queue: the message as the broker has it, its mark and its job.
+
+    One that somebody enqueued by himself is of no job.
+    """
 
     message: bytes
     mark: Mark
-    job_id: str
+    job_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,9 @@ class Sweep:
         return counts, not (more or left or until.over())
 
     def _is_orphan(self, found: Waiting) -> bool:
-        return found.mark.traffic == mark.SYNTHETIC and not self.store.has(found.job_id)
+        if found.mark.traffic != mark.SYNTHETIC or found.job_id is None:
+            return False
+        return not self.store.has(found.job_id)
 
     def _take_out(self, wanted: Callable[[Waiting], bool], until: _Until) -> int:
         """Take the waiting tasks that are wanted out of their queues; return how many."""
@@ -109,6 +114,18 @@ class _Never(_Until):
         super().__init__(float("inf"))
 
 
+def _read(message: bytes) -> Waiting | None:
+    """Read a message; one that is no task's is left to its worker, who makes it a dead letter."""
+    try:
+        whole = json.loads(message)
+        _, named, *_ = json.loads(base64.b64decode(whole["body"]))
+        of_job = named.get("sink", "orchestrator") == "orchestrator"
+        job_id = str(named.get("job_id", "")) if of_job else None
+        return Waiting(message, mark.of_message(whole["headers"]), job_id)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
 def _waiting(client: Any, queue: str, until: _Until) -> Iterator[Waiting]:
     """Yield the tasks of a queue, the newest first, as far as the time goes.
 
@@ -118,10 +135,9 @@ def _waiting(client: Any, queue: str, until: _Until) -> Iterator[Waiting]:
     while not until.over():
         messages = client.lrange(queue, start, start + BATCH - 1)
         for message in messages:
-            whole = json.loads(message)
-            _, named, *_ = json.loads(base64.b64decode(whole["body"]))
-            marked = mark.of_message(whole["headers"])
-            yield Waiting(message, marked, str(named.get("job_id", "")))
+            found = _read(message)
+            if found is not None:
+                yield found
         if len(messages) < BATCH:
             return
         start += BATCH

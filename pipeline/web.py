@@ -13,7 +13,18 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from prometheus_client.exposition import choose_encoder
 
-from pipeline import breaker, clients, edge, health, logs, mark, metrics, telemetry, visit
+from pipeline import (
+    breaker,
+    clients,
+    edge,
+    health,
+    logs,
+    mark,
+    metrics,
+    telemetry,
+    unavailable,
+    visit,
+)
 from pipeline.auth import Authenticator, CallerContext, Membership
 from pipeline.cache import Cache
 from pipeline.health import Dependencies
@@ -129,6 +140,7 @@ def make(settings: Settings) -> Web:
     health.add(app, settings, service.dependencies)
     _metrics(app, service.metrics)
     edge.plain_errors(app)
+    unavailable.add(app)
     app.add_middleware(edge.AccessLog, seconds=service.metrics.http_seconds)
     FastAPIInstrumentor.instrument_app(
         app, excluded_urls="/health,/live,/ready,/metrics", exclude_spans=["send", "receive"]

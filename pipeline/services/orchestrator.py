@@ -13,6 +13,7 @@ from pipeline import (
     api,
     celery_app,
     clients,
+    duties,
     health,
     jobs,
     logs,
@@ -23,11 +24,8 @@ from pipeline import (
     telemetry,
     web,
 )
-from pipeline.actions import Actions, Chunker
-from pipeline.flow import Flow
 from pipeline.leases import Leases
 from pipeline.peers import Peers
-from pipeline.relay import THREADS, Relay
 from pipeline.services import for_validators
 from pipeline.states import Callback, Outcome, Status
 from pipeline.sweep import Sweep
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
     from starlette.types import ASGIApp
 
+    from pipeline.flow import Flow
     from pipeline.settings import Settings
 
 
@@ -111,11 +110,7 @@ def make(settings: Settings) -> ASGIApp:
     pool = clients.database(settings)
     base.closing.append(pool.close)
     store = jobs.JobStore(pool)
-    relay = Relay(clients.database(settings, THREADS), base.service.metrics)
-    flow = Flow(settings, base.service.metrics, store, relay.wake)
-    chunker = Chunker(base.service.internal, settings.url("chunking"))
-    relay.start(Actions(broker, chunker, flow).of)
-    base.closing.insert(0, relay.stop)
+    flow = duties.begin(base, broker, pool)
     places = int(settings.number("PIPELINE_MAX_JOBS", shares.DEFAULT))
     parts = Parts(base.service, store, flow, shares.Shares(pool, places), Peers(settings))
     _depend(base.service, pool, broker)

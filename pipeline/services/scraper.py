@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from pipeline import api, telemetry, web
 from pipeline.fetch import Fetcher, Terms
 from pipeline.fetch_errors import PermanentError, TimedOutError, TransientError
+from pipeline.services import enqueue
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -59,6 +60,8 @@ def make(settings: Settings) -> ASGIApp:
     base = web.make(settings)
     service = base.service
     fetcher = Fetcher(Terms.of(settings), service.metrics)
+
+    enqueue.add_scrape(base)
 
     @base.app.post("/scrape", response_model=Scraped | Refused, responses=_REFUSALS)
     def scrape(request: ScrapeRequest, key: web.Key = None) -> Scraped | Refused | JSONResponse:
