@@ -386,7 +386,7 @@ def test_scraper_answers_while_one_waits(running: RunningPipeline) -> None:
     refused = running.client.post(url, json={"url": pages["blocked"]}, headers=key)
     assert (refused.status_code, refused.json()["error_code"]) == (200, "http_403")
     gone = running.client.post(url, json={"url": "http://127.0.0.1:9/"}, headers=key)
-    assert gone.status_code == 504
+    assert (gone.status_code, gone.json()["error_code"]) == (502, "unreachable")
     assert "/enqueue" in gone.text
 
 
