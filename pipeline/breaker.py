@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pipeline.metrics import Metrics
+    from pipeline.settings import Settings
 
 
 class State(StrEnum):
@@ -47,6 +48,11 @@ class Limits:
 
     failures: int = 5
     open_seconds: float = 30.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Return the limits for other people's systems: PIPELINE_BREAKER_SECONDS, or thirty."""
+        return cls(open_seconds=settings.number("PIPELINE_BREAKER_SECONDS", 30.0))
 
 
 class Breaker:

@@ -95,7 +95,9 @@ def open_embedder(settings: Settings, metrics: Metrics) -> Embedder:
     cache_seconds = int(settings.number("PIPELINE_EMBEDDING_CACHE_SECONDS", 86_400))
     own = breaker.Limits(failures=1)
     return Embedder(
-        Inference(clients.inference(seconds), server, breaker.watched("inference", metrics)),
+        Inference(
+            clients.inference(seconds), server, breaker.watched("inference", metrics, limits)
+        ),
         EmbeddingCache(
             clients.cache(settings),
             model,

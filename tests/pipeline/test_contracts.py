@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.process, pytest.mark.req("P-03")]
 
 RATE = 30
+DEPTH = 3
 
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPipeline]:
     """Return a pipeline with low limits and a proxy that it believes."""
-    env = {"PIPELINE_RATE_LIMIT": f"{RATE}/minute", "PIPELINE_TRUSTED_PROXIES": "127.0.0.1"}
+    env = {
+        "PIPELINE_RATE_LIMIT": f"{RATE}/minute",
+        "PIPELINE_TRUSTED_PROXIES": "127.0.0.1",
+        "PIPELINE_MAX_QUEUE_DEPTH": str(DEPTH),
+        "PIPELINE_SCRAPE_SECONDS": "1.5",
+        "PIPELINE_BREAKER_SECONDS": "1",
+    }
     found = RunningPipeline(tmp_path_factory.mktemp("contracts") / "state", env)
     try:
         found.wait_until_up()
@@ -307,6 +314,63 @@ class TestScraper:
         answer = scraper.call("POST", "/scrape", key=key, json={"url": page("blocked")})
         assert (answer.status_code, answer.json()["error_code"]) == (200, "http_403")
 
+    def test_url_times_out(self, scraper: Contract, key: str, page: Callable[[str], str]) -> None:
+        """504, body mentions /enqueue."""
+        answer = scraper.call("POST", "/scrape", key=key, json={"url": page("slow")})
+        assert (answer.status_code, answer.json()["error_code"]) == (504, "timeout")
+        assert "/enqueue" in answer.json()["detail"]
+
+
+@pytest.mark.req("P-09")
+class TestEnqueue:
+    """`POST /enqueue`, of the scraper and of the embedding service."""
+
+    def test_scrape_queue_not_full(
+        self, scraper: Contract, key: str, page: Callable[[str], str]
+    ) -> None:
+        """202, body contains job_id and status: queued; its caller is told the outcome."""
+        answer = scraper.call("POST", "/enqueue", key=key, json={"url": page("article")})
+        assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+        path = f"/enqueue/{answer.json()['job_id']}"
+
+        def look() -> dict[str, Any] | None:
+            told: dict[str, Any] = scraper.call("GET", "/enqueue/{job_id}", path, key).json()
+            return told if told["status"] != "queued" else None
+
+        told = poll_until(look, "the outcome of the task")
+        assert (told["status"], len(told["content"].split()) >= 5000) == ("done", True)
+
+    def test_scrape_queue_at_its_depth(
+        self, pipeline: RunningPipeline, scraper: Contract, key: str, page: Callable[[str], str]
+    ) -> None:
+        """429, Retry-After header present; once there is room again it is taken."""
+        assert pipeline.command("stop", "scraper-worker").returncode == 0
+        try:
+            order = {"url": page("blocked")}
+            taken = [scraper.call("POST", "/enqueue", key=key, json=order) for _ in range(DEPTH)]
+            assert [one.status_code for one in taken] == [202] * DEPTH
+            refused = scraper.call("POST", "/enqueue", key=key, json=order)
+            assert refused.status_code == 429
+            assert int(refused.headers["Retry-After"]) >= 1
+        finally:
+            assert pipeline.command("start", "scraper-worker").returncode == 0
+
+        def look() -> bool:
+            return scraper.call("POST", "/enqueue", key=key, json=order).status_code == 202
+
+        poll_until(look, "room in the queue")
+
+    def test_embed_queue_not_full(self, embedding: Contract, service_key: str) -> None:
+        """202 with the service key; 403 with a user's."""
+        body = {"job_id": str(uuid4()), "corpus_name": "contract", "chunks": ["A chunk."]}
+        answer = embedding.call("POST", "/enqueue", key=service_key, json=body)
+        assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+
+    def test_embed_user_key(self, embedding: Contract, key: str) -> None:
+        """403."""
+        body = {"job_id": str(uuid4()), "corpus_name": "contract", "chunks": ["A chunk."]}
+        assert embedding.call("POST", "/enqueue", key=key, json=body).status_code == 403
+
 
 class TestChunking:
     """`POST /chunk`."""
@@ -418,6 +482,60 @@ class TestLimits:
 
         (line,) = poll_until(look, "the access log's line")
         assert (line["limit_req_status"], line["uri"]) == ("REJECTED", path)
+
+
+@pytest.mark.req("P-08")
+def test_inference_that_is_down_fails_the_job(
+    pipeline: RunningPipeline, orchestrator: Contract, key: str, page: Callable[[str], str]
+) -> None:
+    """status: failed, failed_stage: embedding, after five retries, and nothing is written."""
+    assert pipeline.command("stop", "inference").returncode == 0
+    try:
+        submitted = orchestrator.call("POST", "/jobs", key=key, json={"url": page("article")})
+        job = _ended(orchestrator, submitted.json()["job_id"], key)
+    finally:
+        assert pipeline.command("start", "inference").returncode == 0
+    assert (job["status"], job["failed_stage"]) == ("failed", "embedding")
+    assert job["error"]["code"] == "inference_unavailable"
+    retried = [one for one in pipeline.lines("embedding-worker") if one["event"] == "embed_retried"]
+    assert [one["job_id"] for one in retried].count(job["id"]) == 5
+    database = pipeline.description()["servers"]["postgres"]["url"]
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("SELECT 1 FROM vectors WHERE job_id = %s", (job["id"],))
+        assert rows.fetchall() == []
+
+
+@pytest.mark.req("P-04")
+def test_membership_that_is_down_opens_the_breaker(
+    pipeline: RunningPipeline, orchestrator: Contract, key: str
+) -> None:
+    """Five failures are 503 each; then 503 without a call; known keys are served; it recovers."""
+    assert orchestrator.call("GET", "/jobs/", key=key).status_code == 200
+    assert pipeline.command("stop", "membership").returncode == 0
+    try:
+        unknown = [orchestrator.call("GET", "/jobs/", key=secrets.token_hex(8)) for _ in range(6)]
+        assert [one.status_code for one in unknown] == [503] * 6
+        assert "cannot be asked" in unknown[4].json()["detail"]
+        assert "is not asked for a while" in unknown[5].json()["detail"]
+        assert int(unknown[5].headers["Retry-After"]) >= 1
+        assert orchestrator.call("GET", "/jobs/", key=key).status_code == 200
+        assert 'circuit_breaker_state{breaker="membership"} 2.0' in pipeline.metrics("orchestrator")
+        health = orchestrator.call("GET", "/health").json()
+        assert health["dependencies"]["membership"]["status"] == "failed"
+    finally:
+        assert pipeline.command("start", "membership").returncode == 0
+
+    def look() -> bool:
+        return orchestrator.call("GET", "/jobs/", key="nobody's").status_code == 401
+
+    poll_until(look, "an answer of Membership")
+    changes = [
+        (one["from_state"], one["to_state"])
+        for one in pipeline.lines("orchestrator")
+        if one["event"] == "circuit_breaker_state_change" and one["breaker"] == "membership"
+    ]
+    assert changes[0] == ("closed", "open")
+    assert changes[-2:] == [("open", "half_open"), ("half_open", "closed")]
 
 
 @pytest.mark.req("P-04")
