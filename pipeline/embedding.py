@@ -94,10 +94,9 @@ def open_embedder(settings: Settings, metrics: Metrics) -> Embedder:
     server = Server(settings.url("inference"), model, seconds)
     cache_seconds = int(settings.number("PIPELINE_EMBEDDING_CACHE_SECONDS", 86_400))
     own = breaker.Limits(failures=1)
+    guard = breaker.watched("inference", metrics, breaker.Limits.of(settings))
     return Embedder(
-        Inference(
-            clients.inference(seconds), server, breaker.watched("inference", metrics, limits)
-        ),
+        Inference(clients.inference(seconds), server, guard),
         EmbeddingCache(
             clients.cache(settings),
             model,
