@@ -44,7 +44,9 @@ def hold(name: str, wanted: str | None, host: str = LOOPBACK) -> Port:
 
 
 def _bound(number: int, host: str) -> socket.socket:
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only where the protocol is named: without it, an answer in two parts
+    # waits 40 ms for the acknowledgement of its first.
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, number))
