@@ -22,6 +22,8 @@ _BOMS: Final = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+_DEEPER: Final = "<div>" * 3
+"""Lists less than three levels below the body are taken for navigation, whatever is in them."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -47,7 +49,12 @@ def of_html(html: str) -> str:
 
 def _extract(html: str, *, main: bool) -> str:
     found = extract_plain_text(
-        html, main_content=main, list_bullets=False, alt_texts=False, comments=False
+        f"{_DEEPER}{html}",
+        main_content=main,
+        list_bullets=False,
+        alt_texts=False,
+        comments=False,
+        skip_elements=["title"],
     )
     return found.replace("\0", "").strip()
 

@@ -36,6 +36,7 @@ class Terms:
     agent: str = AGENT
     seconds: float = 20.0
     max_bytes: int = 10_000_000
+    reading: reading.Limits = reading.LIMITS
 
     @classmethod
     def of(cls, settings: Settings) -> Terms:
@@ -128,7 +129,9 @@ class Fetcher:
         """Read an answer's body if it is a page, and of a kind that can be read."""
         if not 200 <= answer.status < 300:
             return _Found(answer.url, answer.status, "", "", b"")
-        content_type = answer.headers.get_content_type() if answer.header("content-type") else ""
+        content_type = answer.header("content-type").partition(";")[0].strip().lower()
+        if "/" not in content_type:  # it says nothing
+            content_type = ""
         if content_type not in {"", _PLAIN, *_HTML}:
             raise _unsupported(answer.url, content_type)
         body = answer.body(self._terms.max_bytes)
@@ -141,9 +144,10 @@ class Fetcher:
         return _Found(answer.url, answer.status, content_type, charset, body)
 
     def _read(self, found: _Found) -> str:
-        read = reading.plain if found.content_type == _PLAIN else reading.html
+        if found.content_type == _PLAIN:
+            return reading.plain(found.body, found.charset)
         try:
-            return read(found.body, found.charset)
+            return reading.html(found.body, found.charset, self._terms.reading)
         except FetchError as error:
             self._count(error)
             raise

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from pipeline.addresses import Guard, networks
 from pipeline.host.layout import SERVERS, Layout
 from pipeline.host.ports import hold
 
@@ -24,6 +26,26 @@ def test_services_listen_where_they_are_told_and_servers_never_do(
     assert {hosts.pop(name) for name in SERVERS} == {"127.0.0.1"}
     assert set(hosts.values()) == {host}
     assert {port.url.rpartition(":")[0] for port in layout.ports.values()} == {"http://127.0.0.1"}
+
+
+@pytest.mark.req("P-06")
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, "127.0.0.0/8"), ("", ""), ("10.0.0.0/8", "10.0.0.0/8")]
+)
+def test_pages_of_this_machine_are_scraped_unless_it_is_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    """The site stub is on the loopback interface; the metadata service of a cloud is not."""
+    monkeypatch.delenv("PIPELINE_SCRAPE_ALLOW", raising=False)
+    if given is not None:
+        monkeypatch.setenv("PIPELINE_SCRAPE_ALLOW", given)
+    layout = Layout.make(tmp_path)
+    for port in layout.ports.values():
+        port.held.close()
+    for name in ("scraper", "scraper-worker"):
+        allowed = layout.env_of(name, frozenset())["PIPELINE_SCRAPE_ALLOW"]
+        assert allowed == expected
+        assert not Guard(networks(allowed)).allows(ip_address("169.254.169.254"))
 
 
 def test_a_listener_is_on_the_address_that_was_held() -> None:

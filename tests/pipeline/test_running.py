@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import jsonschema
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -381,13 +382,56 @@ def test_scraper_answers_while_one_waits(running: RunningPipeline) -> None:
     """The scraper's API gives a page's text, or the code of its refusal."""
     url, key = f"{running.url('scraper')}/scrape", running.key("user")
     pages = running.description()["urls"]
-    good = running.client.post(url, json={"url": pages["article"]}, headers=key).json()
-    assert good["words"] > 5_000
+    good = running.client.post(url, json={"url": pages["article"]}, headers=key)
+    assert good.json()["words"] > 5_000
     refused = running.client.post(url, json={"url": pages["blocked"]}, headers=key)
     assert (refused.status_code, refused.json()["error_code"]) == (200, "http_403")
     gone = running.client.post(url, json={"url": "http://127.0.0.1:9/"}, headers=key)
     assert (gone.status_code, gone.json()["error_code"]) == (502, "unreachable")
-    assert "/enqueue" in gone.text
+    assert "/enqueue" in gone.json()["detail"]
+    schema = running.client.get(f"{running.url('scraper')}/openapi.json").json()
+    for answer in (good, refused, gone):
+        where = f"#/paths/~1scrape/post/responses/{answer.status_code}/content/application~1json"
+        jsonschema.validate(answer.json(), {**schema, "$ref": f"{where}/schema"})
+
+
+@pytest.mark.req("P-06")
+@pytest.mark.slow
+def test_scraper_waits_no_longer_than_it_may(running: RunningPipeline) -> None:
+    """A page that takes too long is 504, which names /enqueue."""
+    url, key = f"{running.url('scraper')}/scrape", running.key("user")
+    page = f"{running.url('site')}/slow?seconds=14"
+    late = running.client.post(url, json={"url": page}, headers=key, timeout=20)
+    assert (late.status_code, late.json()["error_code"]) == (504, "timeout")
+    assert "/enqueue" in late.json()["detail"]
+
+
+@pytest.mark.req("P-06")
+@pytest.mark.parametrize(
+    ("path", "chunks", "code"),
+    [
+        ("/empty", 0, None),
+        ("/blank", 0, None),
+        ("/private/page", None, "robots_denied"),
+        ("/redirect?to=http://169.254.169.254/", None, "address_refused"),
+        ("/one-line", None, "too_large"),
+        ("/pdf", None, "unsupported_content_type"),
+    ],
+)
+def test_odd_pages_end_their_jobs(
+    running: RunningPipeline, path: str, chunks: int | None, code: str | None
+) -> None:
+    """A page with nothing in it is done without chunks; one that is not had fails with its code."""
+    body = {"url": f"{running.url('site')}{path}"}
+    url, key = f"{running.url('orchestrator')}/jobs", running.key("user")
+    before = _count(running.metrics("scraper-worker"), "scrape_errors_total", traffic="user")
+    taken = running.client.post(url, json=body, headers=key).json()
+    job = running.ended(taken["job_id"], "user")
+    assert job["status"] == ("done" if code is None else "failed")
+    assert job["chunks"] == chunks
+    assert (job["error"] or {}).get("code") == code
+    errors = _count(running.metrics("scraper-worker"), "scrape_errors_total", traffic="user")
+    assert errors - before == (code is not None)
 
 
 @pytest.mark.req("P-10")

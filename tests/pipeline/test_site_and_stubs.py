@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -81,6 +82,52 @@ def test_flaky_pages_fail_once_for_each_nonce(pages: Visitor, page: str, then: i
 def test_slow_page_waits_as_long_as_asked(pages: Visitor) -> None:
     """The slow page serves the article, after the seconds in its address."""
     assert pages.get("/slow?seconds=0").status_code == 200
+
+
+@pytest.mark.req("P-06")
+@pytest.mark.parametrize(
+    ("path", "status", "content_type", "size"),
+    [
+        ("/private/page", 200, "text/html", 36),
+        ("/redirect?to=/blocked", 307, "", 0),
+        ("/loop", 307, "", 0),
+        ("/huge?bytes=100000", 200, "text/plain", 100_000),
+        ("/bomb?bytes=100000", 200, "text/html", 100_000),
+        ("/one-line?bytes=200000", 200, "text/html", 200_000),
+        ("/one-word", 200, "text/html", 100_026),
+        ("/pdf", 200, "application/pdf", 15),
+        ("/empty", 200, "text/html", 0),
+        ("/blank", 200, "text/plain", 500),
+    ],
+)
+def test_pages_make_the_trouble_that_they_are_for(
+    pages: Visitor, path: str, status: int, content_type: str, size: int
+) -> None:
+    """Each has its status, type and size once it is inflated; one line is one line."""
+    answer = pages.get(path)
+    assert (answer.status_code, len(answer.content)) == (status, size)
+    assert answer.headers.get("content-type", "").partition(";")[0] == content_type
+    assert answer.headers.get("content-encoding", "") == ("gzip" if "bomb" in path else "")
+    assert "one-line" not in path or b"\n" not in answer.content
+
+
+@pytest.mark.parametrize(
+    "path", ["/slow?seconds=x", "/slow?seconds=61", "/article?latency=-1", "/huge?bytes=nan"]
+)
+def test_numbers_in_addresses_are_checked(pages: Visitor, path: str) -> None:
+    """A page that is asked for nonsense says so."""
+    answer = pages.get(path)
+    assert answer.status_code == 400
+    assert " is a number from 0 to " in answer.text
+
+
+def test_pages_are_as_late_as_asked_for() -> None:
+    """By the environment for all pages, by its address for one; health is never late."""
+    late = Visitor(site.make(Settings("site", {"PIPELINE_SITE_LATENCY": "0.2"})))
+    for path, seconds in (("/article", 0.2), ("/article?latency=0.1", 0.1), ("/health", 0.0)):
+        begun = time.monotonic()
+        assert late.get(path).status_code == 200
+        assert seconds <= time.monotonic() - begun < seconds + 0.15
 
 
 def test_robots_are_told(pages: Visitor) -> None:

@@ -152,8 +152,8 @@ def test_host_and_meaning_stay_and_once_is_enough(
     assert parts.netloc == host + ("" if port == ":80" else port)
     wanted = [data for data, _ in segments] or [b""]
     assert [unquote_to_bytes(part) for part in parts.path.split("/")[1:]] == wanted
-    named = [tuple(map(unquote_to_bytes, pair.split("="))) for pair in parts.query.split("&")]
-    assert named == ([(name, value) for (name, _), (value, _) in pairs] or [(b"",)])
+    named = [list(map(unquote_to_bytes, pair.split("="))) for pair in parts.query.split("&")]
+    assert named == ([[name, value] for (name, _), (value, _) in pairs] or [[b""]])
     assert normalised(found) == found
 
 

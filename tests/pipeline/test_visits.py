@@ -291,10 +291,10 @@ def test_https_is_trusted_by_the_name_and_not_the_address(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with site(always(whole(b"hello")), _of(authority, "site.test")) as there:
         names = {"site_test": ["127.0.0.1"], "other_test": ["127.0.0.1"]}
-        assert _body(f"https://site.test:{there.port}/", **names) == b"hello"
+        assert _body(f"https://site.test:{there.port}/", soon(), **names) == b"hello"
         for host in ("other.test", "127.0.0.1"):
             with pytest.raises(PermanentError, match="trusted connection") as refused:
-                _body(f"https://{host}:{there.port}/", **names)
+                _body(f"https://{host}:{there.port}/", soon(), **names)
             assert (refused.value.code, refused.value.asked) == ("tls", False)
 
 
