@@ -31,6 +31,11 @@ class Tools:
     store: VectorStore
     embedder: Embedder
 
+    def close(self) -> None:
+        """Close the connections."""
+        self.store.close()
+        self.embedder.close()
+
 
 class Work:
     """What one embed task does."""
@@ -89,19 +94,26 @@ class Work:
         reporter.report("final", _STAGE, "failed", error_code=error.code, error_message=str(error))
 
 
-def register(app: Celery, holder: Holder, settings: Settings) -> str:
-    """Register the task; return the queue to take it from."""
-    opened: list[Tools] = []
+def register(
+    app: Celery, holder: Holder, settings: Settings, opened: list[Tools] | None = None
+) -> str:
+    """Register the task; return the queue to take it from.
 
-    @app.task(name=EMBED_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
+    What a child works with is opened at its first task; it is in `opened` then, to be closed.
+    """
+    tools: list[Tools] = [] if opened is None else opened
+
+    @app.task(  # type: ignore[untyped-decorator]
+        name=EMBED_TASK, bind=True, max_retries=None, shared=False
+    )
     def embed_task(
         self: Any, job_id: str, corpus_name: str, source_url: str, chunks: list[str]
     ) -> None:
         child = holder.get()
-        if not opened:
-            opened.append(Tools(open_store(settings), open_embedder(settings, child.metrics)))
+        if not tools:
+            tools.append(Tools(open_store(settings), open_embedder(settings, child.metrics)))
         origin = Origin(job_id, corpus_name, source_url, mark.of_task(self.request))
         with logs.of_job(job_id):
-            Work(child, opened[0], origin).run(self, chunks)
+            Work(child, tools[0], origin).run(self, chunks)
 
     return QUEUES[EMBED_TASK]
