@@ -53,9 +53,13 @@ class Inference:
         self._breaker = breaker
 
     def vectors(self, texts: Sequence[str]) -> list[Vector]:
-        """Return a vector for each text."""
+        """Return a vector for each text.
+
+        A server that answers is not down, whatever it answers: that it is no use is told of each
+        document by a code of its own.
+        """
         try:
-            with self._breaker.call((InferenceUnavailableError, InferenceInvalidError)):
+            with self._breaker.call(InferenceUnavailableError):
                 return _vectors(self._answer(texts), len(texts))
         except OpenError as error:
             raise InferenceUnavailableError(str(error), error.seconds) from error

@@ -145,10 +145,10 @@ class PgVectorStore:
         try:
             with self._pool.connection() as connection:
                 yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise StoreUnavailableError(f"PostgreSQL: {error}") from error
         except psycopg.DataError as error:
             raise UnfitTextError(f"PostgreSQL cannot keep this: {error}") from error
+        except psycopg.Error as error:
+            raise StoreUnavailableError(f"PostgreSQL: {error}") from error
 
 
 def _lock(connection: Connection[Any], jobs: Sequence[str]) -> None:

@@ -38,6 +38,11 @@ class Tools:
     store: VectorStore
     embedder: Embedder
 
+    def close(self) -> None:
+        """Close the connections."""
+        self.store.close()
+        self.embedder.close()
+
 
 class Work:
     """What one embed task does."""
@@ -70,8 +75,6 @@ class Work:
             except JobGoneError:
                 removed = self._tools.store.remove_job(origin.job_id)
                 logs.get("embedding").warning("job_gone", vectors_removed=removed)
-            except SoftTimeLimitExceeded:
-                self._fail(reporter, "time_limit", f"{len(chunks)} chunks took too long")
             except (OrchestratorUnavailableError, OperationalError) as error:
                 raise retries.wait_for_orchestrator(task, settings, error) from error
 
@@ -79,6 +82,9 @@ class Work:
         reporter.report("started", _STAGE, "success")
         try:
             written = self._tools.embedder.write(self._tools.store, self._origin, chunks)
+        except SoftTimeLimitExceeded:
+            self._fail(reporter, "time_limit", f"{len(chunks)} chunks took too long")
+            return
         except EmbedError as error:
             if error.permanent or not retries.left(task):
                 self._fail(reporter, error.code, str(error))
@@ -101,19 +107,26 @@ class Work:
         reporter.report("final", _STAGE, "failed", error_code=code, error_message=message)
 
 
-def register(app: Celery, holder: Holder, settings: Settings) -> str:
-    """Register the task; return the queue to take it from."""
-    opened: list[Tools] = []
+def register(
+    app: Celery, holder: Holder, settings: Settings, opened: list[Tools] | None = None
+) -> str:
+    """Register the task; return the queue to take it from.
 
-    @app.task(name=EMBED_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
+    What a child works with is opened at its first task; it is in `opened` then, to be closed.
+    """
+    tools: list[Tools] = [] if opened is None else opened
+
+    @app.task(  # type: ignore[untyped-decorator]
+        name=EMBED_TASK, bind=True, max_retries=None, shared=False
+    )
     def embed_task(self: Any, *places: Any, **names: Any) -> None:
         asked = given(EMBED_TASK, EmbedPayload, places, names)
         child = holder.get()
-        if not opened:
-            opened.append(Tools(open_store(settings), open_embedder(settings, child.metrics)))
+        if not tools:
+            tools.append(Tools(open_store(settings), open_embedder(settings, child.metrics)))
         whose = mark.of_task(self.request)
         origin = Origin(asked.job_id, asked.corpus_name, asked.source_url, whose)
         with logs.of_job(asked.job_id):
-            Work(child, opened[0], origin, asked.sink).run(self, asked.chunks)
+            Work(child, tools[0], origin, asked.sink).run(self, asked.chunks)
 
     return QUEUES[EMBED_TASK]

@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from pipeline import faults, logs, telemetry
 from pipeline.celery_app import QUEUES, SCRAPE_TASK
-from pipeline.fetch import Fetcher, Terms
+from pipeline.fetch import Fetcher, Page, Terms
 from pipeline.fetch_errors import FetchError, PermanentError, TransientError
 from pipeline.payloads import ScrapePayload
 from pipeline.states import StageNumber, Status
@@ -48,35 +48,37 @@ def _run(task: Any, child: Child, fetcher: Fetcher, asked: ScrapePayload) -> Non
     with telemetry.job_span("scrape_task", **_attributes(task, child.settings, job_id, url)):
         logs.get("scraper").info("scrape_started", url=url, attempt=task.request.retries + 1)
         try:
-            _scrape(fetcher, reporter, job_id, url)
-        except PermanentError as error:
-            _fail(child, reporter, job_id, error)
-        except TransientError as error:
-            _again_or_fail(task, child, reporter, job_id, error)
-        except SoftTimeLimitExceeded:
-            _fail(child, reporter, job_id, PermanentError("time_limit", f"{url} took too long"))
-        except OrchestratorUnavailableError as error:
+            page = _scraped(task, child, fetcher, job_id, url)
+            if isinstance(page, FetchError):
+                _fail(child, reporter, job_id, page)
+            else:
+                _report(reporter, page)
+        except OrchestratorUnavailableError as error:  # also of a failure: none is to be lost
             raise retries.wait_for_orchestrator(task, child.settings, error) from error
         except JobGoneError:
             logs.get("scraper").warning("job_gone")
 
 
-def _scrape(fetcher: Fetcher, reporter: Reports, job_id: str, url: str) -> None:
-    page = fetcher.fetch(url, job_id)
+def _scraped(task: Any, child: Child, fetcher: Fetcher, job_id: str, url: str) -> Page | FetchError:
+    """Return the page, or why there will be none; raise what has the task run again."""
+    try:
+        return fetcher.fetch(url, job_id)
+    except TransientError as error:
+        if not retries.left(task):
+            return error
+        logs.get("scraper").warning("scrape_retried", error_code=error.code)
+        raise retries.again(task, child.settings, error) from error
+    except PermanentError as error:
+        return error
+    except SoftTimeLimitExceeded:
+        return PermanentError("time_limit", f"{url} took too long")
+
+
+def _report(reporter: Reports, page: Page) -> None:
     logs.get("scraper").info("scraped", words=len(page.content.split()))
     reporter.report(
         "final", Status.SCRAPING.value, "success", content=page.content, source_url=page.url
     )
-
-
-def _again_or_fail(
-    task: Any, child: Child, reporter: Reports, job_id: str, error: FetchError
-) -> None:
-    if not retries.left(task):
-        _fail(child, reporter, job_id, error)
-        return
-    logs.get("scraper").warning("scrape_retried", error_code=error.code)
-    raise retries.again(task, child.settings, error) from error
 
 
 def _fail(child: Child, reporter: Reports, job_id: str, error: FetchError) -> None:

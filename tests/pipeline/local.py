@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import httpx
 import uvicorn
@@ -80,11 +82,20 @@ def key(whose: str) -> dict[str, str]:
 
 def behave(url: str, mode: str, **told: float) -> None:
     """Have the inference stub at the URL behave like this."""
-    body = {"mode": mode, **told}
-    httpx.post(f"{url}/behaviour", json=body, trust_env=False).raise_for_status()
+    status, said = _asked(url, "POST", "/behaviour", json.dumps({"mode": mode, **told}))
+    assert status == 200, said
 
 
 def counts(url: str) -> tuple[int, int]:
     """Return how many requests the inference stub has had, and of how many texts."""
-    found = httpx.get(f"{url}/counts", trust_env=False).json()
+    _, said = _asked(url, "GET", "/counts")
+    found = json.loads(said)
     return found["requests"], found["texts"]
+
+
+def _asked(url: str, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+    """Ask without a client of httpx: making one reads the certificates of the world."""
+    with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)) as connection:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        return answer.status, answer.read()

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.host import layout
 from pipeline.testing import Submitted, poll_until
+from tests.pipeline import local
 
 if TYPE_CHECKING:
     from pipeline.testing import RunningPipeline
@@ -375,6 +376,51 @@ def test_same_chunks_again_are_one_row_each(running: RunningPipeline) -> None:
         rows = connection.execute("SELECT id FROM vectors WHERE corpus_name = 'twice'").fetchall()
     assert len(rows) == 3
     assert running.client.post(url, json=body, headers=running.key("user")).status_code == 403
+
+
+@pytest.mark.req("P-08")
+def test_job_outlives_an_inference_server_that_comes_back(running: RunningPipeline) -> None:
+    """Twice out of order: the task is run again, and the job is done with all its vectors."""
+    local.behave(running.url("inference"), "http_503", times=2)
+    job = running.submit("article", run_id="comes-back")
+    ended = running.ended(job.job_id)
+    assert ended["status"] == "done"
+    retried = [
+        line
+        for line in running.lines("embedding-worker")
+        if line["event"] == "embed_retried" and line["job_id"] == job.job_id
+    ]
+    assert [line["error_code"] for line in retried] == ["inference_unavailable"] * 2
+    with psycopg.connect(running.description()["servers"]["postgres"]["url"]) as connection:
+        rows = connection.execute(
+            "SELECT traffic, run_id FROM vectors WHERE job_id = %s", (job.job_id,)
+        ).fetchall()
+    assert rows == [("synthetic", "comes-back")] * ended["chunks"]
+
+
+@pytest.mark.req("P-01")
+def test_a_page_that_was_embedded_before_is_not_asked_for_again(
+    running: RunningPipeline, article: Submitted
+) -> None:
+    """Of the same article only what differs goes to the inference server; all of it is measured."""
+    assert article.job_id
+
+    def counts() -> tuple[int, float, float]:
+        page = running.metrics("embedding-worker")
+        name = "embedding_cache_requests_total"
+        _, texts = local.counts(running.url("inference"))
+        return (
+            texts,
+            _count(page, name, operation="write", result="hit", traffic="synthetic"),
+            _count(page, name, operation="write", result="miss", traffic="synthetic"),
+        )
+
+    texts, hits, misses = counts()
+    job = running.ended(running.submit("article").job_id)
+    after = counts()
+    asked = after[0] - texts
+    assert 1 <= asked <= 3
+    assert (after[1] - hits, after[2] - misses) == (job["chunks"] - asked, asked)
 
 
 @pytest.mark.req("P-06", "P-01")

