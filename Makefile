@@ -29,6 +29,11 @@ test-slow: $(READY) system ## real backends, thousands of trials, whole pipeline
 	@$(BIN)/python -m pytest --quiet -m "slow and not stack" -n 2 --dist loadfile --timeout 600 \
 	  -o junit_family=xunit2 --junit-xml=.reports/slow.xml
 
+soak: $(READY) ## kill -9 of any process of a pipeline in the middle of jobs, fifty times
+	@mkdir -p .reports
+	@$(BIN)/python -m pytest --quiet -m soak --timeout 600 \
+	  -o junit_family=xunit2 --junit-xml=.reports/soak.xml
+
 stack: $(READY) ## the real backends on this machine, and a pipeline that exports to them
 	@$(BIN)/python -m stack up
 
@@ -65,4 +70,4 @@ test-container: $(READY) ## run the image beside a pipeline: read-only, without 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .reports
 
-.PHONY: help setup demo test test-slow stack stack-down test-stack check bench requirements system lock image test-container clean
+.PHONY: help setup demo test test-slow soak stack stack-down test-stack check bench requirements system lock image test-container clean

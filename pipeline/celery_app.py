@@ -15,6 +15,8 @@ QUEUES: Final = {SCRAPE_TASK: "scrape", EMBED_TASK: "embed"}
 NOWHERE: Final = "dead"
 """Where a task goes that is sent to no queue; nobody takes it from there."""
 VISIBILITY_SECONDS: Final = 120.0
+_LEAST_VISIBILITY: Final = 3.0
+_LOST_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 1
 
 
@@ -31,6 +33,7 @@ def make(settings: Settings) -> Celery:
         task_time_limit=visibility * 0.8,
         task_soft_time_limit=visibility * 0.6,
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
+        worker_lost_wait=_LOST_SECONDS,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_enable_remote_control=False,
@@ -48,8 +51,9 @@ def make(settings: Settings) -> Celery:
 def visibility_seconds(settings: Settings) -> float:
     """Return how long a task may be in a worker's hand before another one takes it."""
     found = settings.number("PIPELINE_VISIBILITY_SECONDS", VISIBILITY_SECONDS)
-    if found < 1:
-        raise LookupError(f"PIPELINE_VISIBILITY_SECONDS is {found:g}: it is at least 1")
+    if found < _LEAST_VISIBILITY:
+        least = f"{_LEAST_VISIBILITY:g}"
+        raise LookupError(f"PIPELINE_VISIBILITY_SECONDS is {found:g}: it is at least {least}")
     return found
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from psycopg import OperationalError
 from psycopg_pool import ConnectionPool
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -28,13 +29,13 @@ def database(settings: Settings, most: int = 8) -> ConnectionPool:
         max_size=most,
         open=False,
         timeout=5,
-        check=_still_there,
+        check=lambda connection: _still_there(connection, pool),
     )
     pool.open()
     return pool
 
 
-def _still_there(connection: Connection[Any]) -> None:
+def _still_there(connection: Connection[Any], pool: ConnectionPool) -> None:
     """Raise if the server has hung up, as it does when it is started anew.
 
     A connection that nobody uses has nothing to read unless that has happened: to ask the server
@@ -42,9 +43,14 @@ def _still_there(connection: Connection[Any]) -> None:
     """
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        with suppress_instrumentation():
+    if not poll.poll(0):
+        return
+    with suppress_instrumentation():
+        try:
             ConnectionPool.check_connection(connection)
+        except OperationalError:
+            pool.check()  # the others are no better, and each would make somebody wait
+            raise
 
 
 def cache(settings: Settings) -> Redis:
@@ -70,6 +76,16 @@ def once() -> Retry:
 def inference(seconds: float) -> httpx.Client:
     """Return a client for the inference server: no key of ours, and nothing to be unpacked."""
     return httpx.Client(timeout=seconds, trust_env=False, headers={"Accept-Encoding": "identity"})
+
+
+def broker(settings: Settings) -> Redis:
+    """Return a client of the broker for what Celery does not do; it gives up within seconds."""
+    return Redis.from_url(
+        settings.need("PIPELINE_BROKER_URL"),
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 def internal(settings: Settings) -> httpx.Client:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redis import Redis
-
 from pipeline import clients, gauges, jobs, lost, stuck
 from pipeline.actions import Actions, Chunker
 from pipeline.flow import Flow
@@ -15,6 +13,7 @@ from pipeline.relay import THREADS, Relay
 if TYPE_CHECKING:
     from celery import Celery
     from psycopg_pool import ConnectionPool
+    from redis import Redis
 
     from pipeline.settings import Settings
     from pipeline.web import Web
@@ -28,9 +27,7 @@ def begin(base: Web, broker: Celery, pool: ConnectionPool) -> Flow:
     flow = Flow(settings, metrics, jobs.JobStore(pool), relay.wake)
     chunker = Chunker(service.internal, settings.url("chunking"))
     relay.start(Actions(broker, chunker, flow).of)
-    client = Redis.from_url(
-        settings.need("PIPELINE_BROKER_URL"), socket_timeout=2, socket_connect_timeout=1
-    )
+    client = clients.broker(settings)
     seconds = settings.number("PIPELINE_LOST_SECONDS", stuck.UNPUBLISHED_SECONDS)
     search = Periodic("lost", seconds / 3, lambda: search_once(settings, pool, client))
     seen = gauges.Gauges(gauges.of_broker(client), gauges.of_database(pool))

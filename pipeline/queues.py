@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from kombu.exceptions import OperationalError
-from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from pipeline import celery_app
+from pipeline import celery_app, clients
 from pipeline.celery_app import QUEUES
 from pipeline.publish import publish
 
@@ -59,9 +58,7 @@ class Queues:
         self._most = int(settings.number("PIPELINE_MAX_QUEUE_DEPTH", DEPTH))
         self._app: Celery = celery_app.make(settings)
         celery_app.declare_tasks(self._app)
-        self._client = Redis.from_url(
-            settings.need("PIPELINE_BROKER_URL"), socket_timeout=2, socket_connect_timeout=2
-        )
+        self._client = clients.broker(settings)
         self._place = self._client.register_script(_PLACE)
 
     def publish(self, task: str, job_id: UUID, payload: dict[str, Any]) -> str:

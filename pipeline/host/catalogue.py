@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+# Some are named by nothing here: workers would import them once they are forked.
 import celery.apps.worker
-import celery.concurrency.prefork  # noqa: F401 - likewise
+import celery.concurrency.prefork  # noqa: F401
 import uvicorn
 
 import pipeline.transport
-import pipeline.workers.consumer  # noqa: F401 - named by the settings of Celery
+import pipeline.workers.consumer  # noqa: F401
 from pipeline.services import (
     chunking,
     embedding_api,

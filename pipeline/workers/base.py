@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 _PR_SET_PDEATHSIG: Final = 1
+_LOOK_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -107,6 +108,7 @@ def _counted(measured: metrics.Metrics) -> Callable[[Letter], None]:
 def _connect(settings: Settings, holder: Holder) -> None:
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_process_init.connect(_die_with_parent, weak=False)
+    signals.worker_ready.connect(_look_after_children, weak=False)
     _connect_exporters(settings, holder)
 
     def init(**_: Any) -> None:
@@ -161,6 +163,11 @@ def _serve_metrics(settings: Settings) -> None:
         )
 
     signals.worker_ready.connect(serve, weak=False)
+
+
+def _look_after_children(sender: Any, **_: Any) -> None:
+    """Notice at once that a child was killed; Celery looks every five seconds."""
+    sender.hub.call_repeatedly(_LOOK_SECONDS, sender.pool.maintain_pool)
 
 
 def _keep_logging(**_: Any) -> None:

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionWithTraceback
-from celery.exceptions import Reject
+from celery.exceptions import Reject, TimeLimitExceeded
 from celery.worker import consumer, request
 from kombu.exceptions import ContentDisallowed
 
@@ -43,23 +43,24 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Make it a dead letter: it is no task."""
-        message.fate = Fate(Reason.UNKNOWN_MESSAGE, "the message is no task")
-        super().on_unknown_message(body, message)
+        self._bury(message, Fate(Reason.UNKNOWN_MESSAGE, f"the message is no task: {body!r}"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
         """Make it a dead letter: no such task is run here."""
-        message.fate = Fate(Reason.UNKNOWN_TASK, f"no task is called {exc}")
-        super().on_unknown_task(body, message, exc)
+        self._bury(message, Fate(Reason.UNKNOWN_TASK, f"no task is called {exc}: {body!r}"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Make it a dead letter: its headers, or what it is encoded in, are not a task's."""
         refused = isinstance(exc, ContentDisallowed)
-        message.fate = Fate(Reason.CONTENT_TYPE if refused else Reason.INVALID, repr(exc))
-        super().on_invalid_task(body, message, exc)
+        reason = Reason.CONTENT_TYPE if refused else Reason.INVALID
+        self._bury(message, Fate(reason, f"{exc!r}: {body!r}"))
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Make it a dead letter: its body cannot be read."""
-        message.fate = Fate(Reason.UNPARSABLE, repr(exc))
+        self._bury(message, Fate(Reason.UNPARSABLE, repr(exc)))
+
+    def _bury(self, message: Any, fate: Fate) -> None:
+        message.fate = fate
         message.reject_log_error(_LOGGER, self.connection_errors)
 
 
@@ -73,8 +74,9 @@ class Request(request.Request):  # type: ignore[misc]
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if self.acknowledged:  # it took too long, and that was said already
-            pass
+        if isinstance(error, TimeLimitExceeded):  # it would again
+            self._message.fate = Fate(Reason.TIME_LIMIT, f"not done within {error.args[0]:.1f} s")
+            self.reject(requeue=False)
         elif isinstance(error, DeadLetterError):
             self._message.fate = Fate(error.reason, error.detail)
         elif isinstance(error, Reject):
@@ -84,11 +86,3 @@ class Request(request.Request):  # type: ignore[misc]
             said = f"{error!r}\n{str(exc_info.traceback)[-1500:]}"
             self._message.fate = Fate(Reason.EXCEPTION, said, lost=True)
         super().on_failure(exc_info, send_failed_event, return_ok)
-
-    def on_timeout(self, soft: bool, timeout: float) -> None:
-        """Make the message of a task that took too long a dead letter: it would again."""
-        if not soft:
-            said = f"not done within {timeout:g} s"
-            self._message.fate = Fate(Reason.TIME_LIMIT, said)
-            self.reject(requeue=False)
-        super().on_timeout(soft, timeout)

@@ -77,7 +77,7 @@ def pool(url: str) -> Iterator[ConnectionPool]:
 def client(url: str) -> Iterator[Redis]:
     """Open a client of an empty Redis until the block ends."""
     found = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
-    found.flushall()
+    found.flushdb()
     try:
         yield found
     finally:
