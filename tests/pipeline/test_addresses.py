@@ -140,7 +140,7 @@ def test_system_looks_up_every_address_once() -> None:
         system("nosuch.invalid", 80)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))
 def test_what_leads_to_an_address_is_judged_by_it(address: IPv4Address) -> None:
     """Mapped and translated addresses are visited if and only if the IPv4 address is."""

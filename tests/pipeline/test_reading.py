@@ -85,7 +85,7 @@ def test_pythons_own_codecs_cannot_be_asked_for(charset: str) -> None:
     assert reading.plain(b"\\u0041+AEE-", charset) == "\\u0041+AEE-"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.binary(max_size=200),
     st.sampled_from(["", "utf-8", "utf-16", "utf-16be", "iso-2022-jp", "gb18030", "big5", "x"]),

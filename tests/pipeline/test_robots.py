@@ -204,7 +204,7 @@ _LINES = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(_LINES, max_size=12), st.sampled_from([_AGENT, f"Mozilla/5.0 ({_AGENT}/2; +x)"]))
 def test_rules_are_the_same_with_only_two_agents(lines: list[str], agent: str) -> None:
     """What is left out for Protego's sake changes no answer of Protego's."""

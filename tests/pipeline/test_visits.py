@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
+import threading
 import time
 import tracemalloc
 import zlib
@@ -316,6 +317,15 @@ def test_a_handshake_that_is_cut_off_may_succeed_later() -> None:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
         with pytest.raises(TimedOutError):
             _body(url, soon(0.2))
-    with pytest.raises(TransientError) as cut:
-        _body(url)
-    assert cut.value.code == "unreachable"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        hanging_up = threading.Thread(target=hang_up)
+        hanging_up.start()
+        with pytest.raises(TransientError) as cut:
+            _body(url)
+        hanging_up.join()
+    assert (cut.value.code, cut.value.asked) == ("unreachable", False)
