@@ -44,7 +44,9 @@ def hold(name: str, wanted: str | None, host: str = LOOPBACK) -> Port:
 
 
 def _bound(number: int, host: str) -> socket.socket:
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol is named, or asyncio leaves Nagle's algorithm on: then the second part of each
+    # answer waits 40 ms for the client to have acknowledged the first.
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, number))
