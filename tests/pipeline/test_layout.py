@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from ipaddress import ip_address
 from pathlib import Path
@@ -55,3 +56,26 @@ def test_a_listener_is_on_the_address_that_was_held() -> None:
         assert listener.getsockname() == ("127.0.0.2", port.number)
         with socket.create_connection(("127.0.0.2", port.number), timeout=2):
             pass
+
+
+def test_what_a_server_writes_is_sent_at_once() -> None:
+    """An answer in two parts does not wait 40 ms until the client has acknowledged the first."""
+
+    async def undelayed(listener: socket.socket) -> int:
+        options: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = writer.get_extra_info("socket")
+            options.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(serve, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            found = await options
+            writer.close()
+            await writer.wait_closed()
+        return found
+
+    port = hold("it", None)
+    with port.held:
+        assert asyncio.run(undelayed(port.listener())) == 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -20,7 +21,7 @@ from pipeline.vectors.choose import open_store
 from pipeline.vectors.qdrant import QdrantVectorStore
 from pipeline.vectors.qdrant_server import CHUNKS, MANIFESTS
 from tests.pipeline.stores import origin, qdrant, texts, vector, write
-from tests.pipeline.turns import Turns
+from tests.pipeline.turns import Choose, Turns, held_up, in_order
 
 pytestmark = pytest.mark.req("P-01", "P-08")
 
@@ -193,29 +194,54 @@ class _Scene:
         assert _left(self.client) == (1, 1)
 
 
-def _play(schedule: list[int], *, removes: bool) -> None:
+def _play(choose: Choose, *, removes: bool) -> None:
     scene = _Scene()
-    scene.turns.run(scene.actors(removes=removes), schedule)
+    scene.turns.run(scene.actors(removes=removes), choose)
     scene.check(removes=removes)
 
 
-_SCHEDULES = st.lists(st.integers(0, 3), max_size=70)
+@pytest.mark.parametrize("held", ["one", "reader", "remover"])
+def test_whoever_is_held_up_and_wherever_documents_are_whole(held: str) -> None:
+    """After each of its steps, while the others do all that they have to do."""
+    others = [one for one in ("other", "one", "remover", "reader") if one != held]
+    for steps in range(14):
+        _play(held_up(held, steps, others), removes=held == "remover")
+
+
+_SCHEDULES = st.builds(in_order, st.lists(st.integers(0, 3), max_size=70))
 _SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@settings(_SETTINGS, max_examples=25)
+@settings(_SETTINGS, max_examples=15)
 @given(_SCHEDULES, st.booleans())
-def test_in_any_order_of_steps_documents_are_whole(schedule: list[int], removes: bool) -> None:
+def test_in_any_order_of_steps_documents_are_whole(choose: Choose, removes: bool) -> None:
     """Of two writes at once, a reader and a removal; with the orders that hypothesis finds."""
-    _play(schedule, removes=removes)
+    _play(choose, removes=removes)
 
 
 @pytest.mark.slow
 @settings(_SETTINGS, max_examples=500)
 @given(_SCHEDULES, st.booleans())
-def test_in_many_orders_of_steps_documents_are_whole(schedule: list[int], removes: bool) -> None:
+def test_in_many_orders_of_steps_documents_are_whole(choose: Choose, removes: bool) -> None:
     """The same, with many more orders."""
-    _play(schedule, removes=removes)
+    _play(choose, removes=removes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("removes", [False, True])
+def test_two_who_are_held_up_leave_documents_whole(removes: bool) -> None:
+    """One after each of its steps, then the other after each of its own, then the rest."""
+    names = ("one", "other", "reader", "remover")[: 4 if removes else 3]
+    for first, second in itertools.permutations(names, 2):
+        for one, other in itertools.product(range(13), repeat=2):
+            rest = [name for name in names if name not in {first, second}]
+            steps = [first] * one + [second] * other + rest * 40
+            left = iter(steps)
+
+            def choose(alive: Sequence[str], left: Iterator[str] = left) -> str:
+                return next((name for name in left if name in alive), alive[0])
+
+            _play(choose, removes=removes)
 
 
 def test_documents_that_are_never_still_are_not_guessed_at() -> None:

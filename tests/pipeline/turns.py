@@ -6,6 +6,27 @@ import threading
 from collections.abc import Callable, Sequence
 from itertools import chain, count
 
+Choose = Callable[[Sequence[str]], str]
+"""Says which of the actors makes the next step."""
+
+
+def in_order(numbers: Sequence[int]) -> Choose:
+    """Choose by the numbers, then one after the other."""
+    left = chain(numbers, count())
+    return lambda alive: alive[next(left) % len(alive)]
+
+
+def held_up(actor: str, steps: int, others: Sequence[str]) -> Choose:
+    """Hold an actor up after so many steps, until the others have done all, in their order."""
+    made = count()
+
+    def choose(alive: Sequence[str]) -> str:
+        if actor in alive and next(made) < steps:
+            return actor
+        return next((one for one in others if one in alive), alive[0])
+
+    return choose
+
 
 class Turns:
     """Lets one actor at a time go on, until it is about to make its next step."""
@@ -31,8 +52,8 @@ class Turns:
 
         return wait
 
-    def run(self, actors: dict[str, Callable[[], None]], schedule: Sequence[int]) -> None:
-        """Let the actors do what they do, in the order of the schedule, then in turn."""
+    def run(self, actors: dict[str, Callable[[], None]], choose: Choose) -> None:
+        """Let the actors do what they do; of those not done yet, the chosen one makes a step."""
         self._alive = set(actors)
         threads = [
             threading.Thread(target=self._act, args=(name, work), daemon=True)
@@ -40,13 +61,12 @@ class Turns:
         ]
         for thread in threads:
             thread.start()
-        for number in chain(schedule, count()):
+        while True:
             with self._changed:
                 assert self._changed.wait_for(self._all_wait, 20)
                 if not self._alive:
                     break
-                alive = sorted(self._alive)
-                self._may = alive[number % len(alive)]
+                self._may = choose(sorted(self._alive))
                 self._changed.notify_all()
         for thread in threads:
             thread.join(20)
