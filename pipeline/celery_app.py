@@ -81,7 +81,7 @@ def declare_tasks(app: Celery) -> None:
     Unregistered, the instrumentation would end the producer's span before the broker is called.
     """
     for name in QUEUES:
-        app.task(name=name)(_sent_only)
+        app.task(name=name, shared=False)(_sent_only)
 
 
 def _sent_only(**_payload: Any) -> None:

@@ -30,6 +30,10 @@ GRACE_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.5
 
 
+_ALIVE: Final = dict.fromkeys(layout.WORKERS, "/metrics") | dict.fromkeys(layout.STUBS, "/health")
+"""Where a process says that it is up, if not at /live: /health asks others, too."""
+
+
 class StoppedError(Exception):
     """The supervisor was told to stop."""
 
@@ -197,7 +201,7 @@ class Supervisor:
     def _healthy(self, name: str) -> bool:
         if name in layout.SERVERS:
             return self._server_up(name)
-        path = "/metrics" if name in layout.WORKERS else "/health"
+        path = _ALIVE.get(name, "/live")
         return health.answers(self._layout.ports[name], path)
 
     def _pause(self) -> float:

@@ -30,7 +30,9 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
     # One for all tasks of a child: it remembers each robots.txt.
     fetchers: list[Fetcher] = []
 
-    @app.task(name=SCRAPE_TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]
+    @app.task(  # type: ignore[untyped-decorator]
+        name=SCRAPE_TASK, bind=True, max_retries=None, shared=False
+    )
     def scrape_task(self: Any, *places: Any, **names: Any) -> None:
         asked = given(SCRAPE_TASK, ScrapePayload, places, names)
         child = holder.get()

@@ -56,7 +56,8 @@ def service(
     """Serve a service; yield a client of it. What it sets up for its process is undone."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    settings = Settings(name, {**ENV, **env})
+    broker = {"PIPELINE_BROKER_URL": env["PIPELINE_CACHE_URL"]}
+    settings = Settings(name, {**ENV, **broker, **env})
     try:
         with served(make(settings)) as url, httpx.Client(base_url=url, trust_env=False) as client:
             yield client

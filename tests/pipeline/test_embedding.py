@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from pipeline.mark import Mark
 from pipeline.services import stubs
 from pipeline.settings import Settings
 from pipeline.vectors import Entry, Origin
-from tests.pipeline import local
+from tests.pipeline import local, servers
 
 pytestmark = [pytest.mark.process, pytest.mark.req("P-08", "P-01")]
 
@@ -298,11 +299,10 @@ def test_a_cache_that_hangs_is_waited_for_once() -> None:
         cache.close()
 
 
-def test_a_cache_that_is_down_changes_nothing(stub: str) -> None:
+def test_a_cache_that_is_down_changes_nothing(stub: str, tmp_path: Path) -> None:
     """All is embedded as before, and the state of its breaker shows it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-    scene = Scene(stub, url)
+    with servers.redis(tmp_path / "gone") as url:
+        scene = Scene(stub, url)
     begun = time.monotonic()
     scene.write("a", "b")
     scene.write("a", "b")

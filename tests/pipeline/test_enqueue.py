@@ -62,7 +62,8 @@ class Service:
         """Make it."""
         env = {"PIPELINE_BROKER_URL": broker, "PIPELINE_MAX_QUEUE_DEPTH": str(DEPTH)}
         settings = Settings(name, env)
-        known = SimpleNamespace(settings=settings, cache=cache, auth=Keys())
+        keys = Keys()
+        known = SimpleNamespace(settings=settings, cache=cache, auth=keys, admit=keys.caller)
         self.app = FastAPI()
         self.base = SimpleNamespace(service=known, app=self.app, closing=[])
         self.register = Register(cache, name)
