@@ -65,7 +65,7 @@ class Guard:
 
     def addresses(self, host: str, port: int, seconds: float) -> list[str]:
         """Return every address of a host; if one of them is refused, so is the host."""
-        found = [_address(text) for text in self._found(host, port, seconds)]
+        found = [ip_address(text) for text in self._found(host, port, seconds)]
         if not all(map(self.allows, found)):
             # Which address it is stays untold: callers are not to read an internal DNS by this.
             raise PermanentError(
@@ -100,10 +100,6 @@ def is_public(address: Address) -> bool:
         and not address.is_reserved
         and not any(address in network for network in _NOT_PUBLIC)
     )
-
-
-def _address(text: str) -> Address:
-    return ip_address(text.partition("%")[0])
 
 
 def _meant(address: Address) -> Address:

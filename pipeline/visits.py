@@ -168,6 +168,5 @@ def _inflated(url: str, parts: Iterable[bytes]) -> Iterator[bytes]:
             while rest and not inflate.eof:
                 yield inflate.decompress(rest, _STEP)
                 rest = inflate.unconsumed_tail
-        yield inflate.flush()
     except zlib.error as error:
         raise PermanentError("protocol", f"{url} is no gzip, as it says it is: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from ipaddress import IPv4Address, ip_address
 
 import pytest
@@ -50,7 +51,7 @@ def test_what_is_not_public_is_refused(address: str) -> None:
         assert refused.value.code == "address_refused"
 
 
-@pytest.mark.parametrize("found", [["8.8.8.8", _METADATA], ["fe80::1%eth0", "8.8.8.8"]])
+@pytest.mark.parametrize("found", [["8.8.8.8", _METADATA], ["fe80::1%lo", "8.8.8.8"]])
 def test_one_refused_address_refuses_the_host(found: list[str]) -> None:
     """Of two addresses one that is not public is enough; which it is, is not told."""
     with pytest.raises(PermanentError) as refused:
@@ -124,13 +125,15 @@ def test_a_lookup_takes_no_longer_than_it_may() -> None:
     hangs = threading.Event()
 
     def lookup(_host: str, _port: int) -> list[str]:
-        hangs.wait(30)
+        hangs.wait()
         return _PUBLIC
 
+    begun = time.monotonic()
     with pytest.raises(TimedOutError, match=r"site.test was not resolved within 0.1 s") as late:
         Guard(lookup=lookup).addresses("site.test", 80, 0.1)
     hangs.set()
     assert late.value.code == "dns"
+    assert time.monotonic() - begun < 5
 
 
 def test_system_looks_up_every_address_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from protego import Protego
 
+from pipeline import robots
 from pipeline.fetch_errors import FetchError, PermanentError, TimedOutError, TransientError
 from pipeline.robots import LARGEST, Bounds, Robots, for_agent
 from tests.pipeline.sites import (
@@ -98,12 +100,14 @@ def test_no_robots_txt_allows_all(status: str) -> None:
 def test_one_that_cannot_be_had_denies_all_for_now(reply: Reply, kind: type[FetchError]) -> None:
     """5xx and the like are a no (RFC 9309 §2.3.1.4), asked again the next time."""
     known = _robots()
+    begun = time.monotonic()
     with site({"/robots.txt": reply}) as there:
         for _ in range(2):
             with pytest.raises(TransientError, match=f"{there.url}/robots.txt") as failed:
                 known.check(f"{there.url}/a", soon(0.3))
             assert (type(failed.value), failed.value.code) == (kind, "robots_unreachable")
         assert len(there.asked) == 2
+    assert time.monotonic() - begun < robots.SECONDS
 
 
 def test_a_site_that_cannot_be_had_is_no_matter_of_its_robots_txt() -> None:
