@@ -20,6 +20,7 @@ from pipeline.vectors import VectorStore
 from pipeline.vectors.choose import open_store
 from pipeline.vectors.qdrant import QdrantVectorStore
 from pipeline.vectors.qdrant_server import CHUNKS, MANIFESTS
+from tests.pipeline import local, qdrant_http
 from tests.pipeline.stores import origin, qdrant, texts, vector, write
 from tests.pipeline.turns import Choose, Turns, held_up, in_order
 
@@ -283,6 +284,38 @@ def test_documents_that_are_never_still_are_not_guessed_at() -> None:
 
     with pytest.raises(StoreUnavailableError, match="again and again"):
         texts(qdrant(client, before))
+
+
+def test_a_server_is_asked_as_its_interface_wants_it() -> None:
+    """All that the port has, over HTTP: with collections, indexes, and another who made them."""
+    server = qdrant_http.Server()
+    with local.served(server.app()) as url:
+        for hidden in (False, True):  # the second time it is told that there are none
+            server.hidden = hidden
+            store, whose = _remote(url), origin()
+            write(store, whose, *(f"a{number:03d}" for number in range(70)))
+            write(store, whose, *AFTER)
+            assert texts(store) == AFTER
+            assert (store.remove_older(3600, 100), store.remove_older(0, 100)) == (0, 5)
+            write(store, whose, *AFTER)
+            assert (store.remove_run("run-1"), store.remove_job(whose.job_id)) == (5, 0)
+            assert _left(server.client) == (0, 0)
+            store.close()
+    chunks = {"corpus_name", "job_id", "generation", "traffic", "run_id", "created_at"}
+    assert {field for name, field in server.indexes if name == CHUNKS} == chunks
+
+
+def test_what_the_server_has_not_done_yet_is_not_taken_for_done() -> None:
+    """It answers before its time is over, and may do it later: an error, and nothing is shown."""
+    server, whose = qdrant_http.Server(), origin()
+    with local.served(server.app()) as url:
+        store = _remote(url)
+        write(store, whose, *BEFORE)
+        server.status = "wait_timeout"
+        with pytest.raises(StoreUnavailableError, match="has not done it yet: wait_timeout"):
+            write(store, whose, *AFTER)
+        assert texts(store) == BEFORE
+        store.close()
 
 
 class _Server(BaseHTTPRequestHandler):
