@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -22,7 +22,7 @@ from pipeline.vectors.qdrant import QdrantVectorStore
 from pipeline.vectors.qdrant_server import CHUNKS, MANIFESTS
 from tests.pipeline import local, qdrant_http
 from tests.pipeline.stores import origin, qdrant, texts, vector, write
-from tests.pipeline.turns import Choose, Turns, held_up, in_order
+from tests.pipeline.turns import Choose, Turns, held_up, in_order, in_this_order
 
 pytestmark = pytest.mark.req("P-01", "P-08")
 
@@ -221,6 +221,13 @@ def test_whoever_is_held_up_and_wherever_documents_are_whole(held: str, removes:
         _Scene(removes).play(held_up(held, steps, others))
 
 
+def test_a_sweep_ends_the_turn_of_a_write_that_it_meets_half_way() -> None:
+    """It has seen no manifest, then points; those are not shown afterwards without the others."""
+    for swept, written in itertools.product(range(5, 11), (7, 8, 9)):
+        steps = ["remover"] * swept + ["one"] * written + ["remover"] * 20
+        _Scene("sweep").play(in_this_order(steps))
+
+
 _SCHEDULES = st.builds(in_order, st.lists(st.integers(0, 3), max_size=70))
 _REMOVES = st.sampled_from(["", "sweep", "job"])
 _SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -249,12 +256,8 @@ def test_two_who_are_held_up_leave_documents_whole(removes: str) -> None:
     for first, second in itertools.permutations(names, 2):
         for one, other in itertools.product(range(12), range(0, 12, 2)):
             rest = [name for name in names if name not in {first, second}]
-            left = iter([first] * one + [second] * other + rest * 40)
-
-            def choose(alive: Sequence[str], left: Iterator[str] = left) -> str:
-                return next((name for name in left if name in alive), alive[0])
-
-            _Scene(removes).play(choose)
+            steps = [first] * one + [second] * other + rest * 40
+            _Scene(removes).play(in_this_order(steps))
 
 
 def test_who_was_overtaken_is_told() -> None:
