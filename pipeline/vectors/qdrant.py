@@ -76,13 +76,13 @@ class QdrantVectorStore:
             self._announce(born, generation)
             common = {**born, "generation": generation, "corpus_name": origin.corpus_name}
             self._put({**common, "source_url": origin.source_url}, entries)
-            # Listed before the manifest is read: who has announced since has ended our turn.
+            # Listed before the turn is used: if it is still ours then, nobody has announced since,
+            # and all these are of the past.
             listed = self._generations(job_id)
-            if self._manifest(job_id).get("writing") == generation:
-                shown = {**born, "generation": generation, "writing": ""}
-                self._set(job_id, shown, writing=generation)
+            shown = {**born, "generation": generation, "writing": ""}
+            self._set(job_id, shown, writing=generation)
             done = self._manifest(job_id).get("generation") == generation
-            self._drop(set(listed) - {generation} if done else {generation})
+            self._drop(listed - {generation} if done else {generation})
         if not done:
             raise WriteConflictError(f"the document of job {job_id} is being written by another")
 
@@ -156,12 +156,10 @@ class QdrantVectorStore:
             completed(self._client.upsert(CHUNKS, points[at : at + _POINTS]))
 
     def _remove(self, job_id: str) -> int:
-        """Remove a document: what is listed before its manifest goes can never be shown after."""
-        listed = self._generations(job_id)
+        """Remove a document: first its manifest, so that it is not shown any more."""
         ids = models.PointIdsList(points=[_manifest_id(job_id)])
         completed(self._client.delete(MANIFESTS, ids))
-        self._drop(listed)
-        return sum(listed.values())
+        return sum(self._abandon(job_id, one) for one in self._generations(job_id))
 
     def _remove_like(self, wanted: models.Filter, limit: int) -> int:
         """Remove documents like that, then generations that are not shown, and count points."""
@@ -220,12 +218,12 @@ class QdrantVectorStore:
         found = self._client.query_points(CHUNKS, list(vector), query_filter=where, limit=limit)
         return found.points
 
-    def _generations(self, job_id: str) -> dict[str, int]:
-        """Return how many points each generation of a job has."""
+    def _generations(self, job_id: str) -> set[str]:
+        """Return the generations that a job has points of."""
         found = self._client.facet(
             CHUNKS, "generation", facet_filter=having(job_id=job_id), limit=_PAGE, exact=True
         )
-        return {str(hit.value): hit.count for hit in found.hits}
+        return {str(hit.value) for hit in found.hits}
 
     def _page(self, collection: str, where: models.Filter, limit: int) -> list[dict[str, Any]]:
         wanted = ["job_id", "generation"]

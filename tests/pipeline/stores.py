@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,10 +83,14 @@ class Calls:
         return call
 
 
-def qdrant(client: QdrantClient, before: Callable[[str], None] = lambda _: None) -> Any:
+def qdrant(
+    client: QdrantClient,
+    before: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], float] = time.time,
+) -> Any:
     """Return a store on a client in this process, for whom indexes are nothing."""
     calls: Any = Calls(client, before)
-    return QdrantVectorStore(calls, indexed=False)
+    return QdrantVectorStore(calls, indexed=False, clock=clock)
 
 
 def of_qdrant(client: QdrantClient) -> Kept:

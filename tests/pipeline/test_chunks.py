@@ -68,7 +68,6 @@ def test_very_short_text_is_one_chunk(document: str) -> None:
     assert [chunk.text for chunk in chunks.split(document, _COUNTER)] == [document]
 
 
-_LIMITS = chunks.Limits(tokens=20, overlap=5)
 _TEXTS = st.one_of(
     st.text(alphabet="ab .!?\nß漢😀", max_size=400),
     st.text(max_size=200),
@@ -103,11 +102,12 @@ def _check_whole(document: str, found: list[chunks.Chunk], limits: chunks.Limits
 
 
 @settings(max_examples=120, deadline=None)
-@given(_TEXTS)
-def test_of_any_text_nothing_is_lost(document: str) -> None:
+@given(_TEXTS, st.sampled_from([(20, 5), (16, 0), (30, 15), (200, 100)]))
+def test_of_any_text_nothing_is_lost(document: str, numbers: tuple[int, int]) -> None:
     """The chunks without their overlaps are the text, but for white space; each within limits."""
-    found = chunks.split(document, _COUNTER, _LIMITS)
-    _check_whole(document, found, _LIMITS)
+    limits = chunks.Limits(*numbers)
+    found = chunks.split(document, _COUNTER, limits)
+    _check_whole(document, found, limits)
     left = "".join(
         document[max(chunk.start, before) : chunk.end]
         for chunk, before in zip(found, [0, *(chunk.end for chunk in found)], strict=False)
@@ -179,6 +179,14 @@ def test_sentences_end_where_readers_see_it() -> None:
         sentence,
         sentence,
     ]
+
+
+def test_a_wide_gap_is_not_within_a_chunk() -> None:
+    """Also not between what two chunks could share and what is new."""
+    gap = " " * 90
+    document = f"One is short. Another is too.{gap}The third is far away. The fourth is not."
+    found = chunks.split(document, _COUNTER, chunks.Limits(tokens=400, overlap=200))
+    assert [chunk.text for chunk in found] == [part.strip() for part in document.split(gap)]
 
 
 def test_a_word_is_not_cut_nor_what_is_shown_as_one_character() -> None:

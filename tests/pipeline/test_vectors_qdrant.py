@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -20,8 +20,9 @@ from pipeline.vectors import VectorStore
 from pipeline.vectors.choose import open_store
 from pipeline.vectors.qdrant import QdrantVectorStore
 from pipeline.vectors.qdrant_server import CHUNKS, MANIFESTS
+from tests.pipeline import local, qdrant_http
 from tests.pipeline.stores import origin, qdrant, texts, vector, write
-from tests.pipeline.turns import Choose, Turns, held_up, in_order
+from tests.pipeline.turns import Choose, Turns, held_up, in_order, in_this_order
 
 pytestmark = pytest.mark.req("P-01", "P-08")
 
@@ -140,108 +141,137 @@ def test_a_removal_that_is_stopped_shows_all_or_nothing() -> None:
 
 
 class _Scene:
-    """Two who write one job's document, one who reads, one who removes what is synthetic."""
+    """Two who write one job's document, one who reads, and one who removes it, if anybody does.
 
-    def __init__(self) -> None:
+    No time passes, so whatever is there is old enough to be swept, also what is being written.
+    """
+
+    def __init__(self, removes: str) -> None:
         self.client = _client()
         self.turns = Turns()
         self.whose = origin()
+        self.removes = removes
         self.versions = {"one": AFTER, "other": ["c0", "c1"]}
         self.written: list[str] = []
         self.read: list[list[str]] = []
-        write(qdrant(self.client), self.whose, *BEFORE)
+        write(qdrant(self.client, clock=lambda: 0.0), self.whose, *BEFORE)
 
-    def store(self, actor: str) -> QdrantVectorStore:
+    def play(self, choose: Choose) -> None:
+        """Let all act, and check what was seen and what is left."""
+        actors: dict[str, Callable[[], None]] = {
+            "one": lambda: self._write("one"),
+            "other": lambda: self._write("other"),
+            "reader": self._read,
+        }
+        if self.removes:
+            actors["remover"] = self._remove
+        self.turns.run(actors, choose)
+        self._check()
+
+    def _store(self, actor: str) -> QdrantVectorStore:
         """Return the store of an actor, who waits for a turn before each call."""
-        found: QdrantVectorStore = qdrant(self.client, self.turns.step(actor))
+        step = self.turns.step(actor)
+        found: QdrantVectorStore = qdrant(self.client, step, clock=lambda: 0.0)
         return found
 
-    def writes(self, actor: str) -> None:
+    def _write(self, actor: str) -> None:
         """Write a version; that another came between is an answer."""
         try:
-            write(self.store(actor), self.whose, *self.versions[actor])
+            write(self._store(actor), self.whose, *self.versions[actor])
         except WriteConflictError:
             return
         self.written.append(actor)
 
-    def reads(self) -> None:
-        """Read twice."""
+    def _read(self) -> None:
         for _ in range(2):
-            self.read.append(texts(self.store("reader")))
+            self.read.append(texts(self._store("reader")))
 
-    def removes(self) -> None:
-        """Sweep, and remove the job."""
-        self.store("remover").remove_older(0, 100)
-        self.store("remover").remove_job(self.whose.job_id)
+    def _remove(self) -> None:
+        if self.removes == "sweep":
+            self._store("remover").remove_older(0, 100)
+        else:
+            self._store("remover").remove_job(self.whose.job_id)
 
-    def actors(self, *, removes: bool) -> dict[str, Callable[[], None]]:
-        """Return who acts."""
-        found: dict[str, Callable[[], None]] = {
-            name: lambda name=name: self.writes(name)  # type: ignore[misc]
-            for name in self.versions
-        }
-        return {**found, "reader": self.reads} | ({"remover": self.removes} if removes else {})
-
-    def check(self, *, removes: bool) -> None:
-        """Whole versions were read; the last one written is there; then nothing is left."""
-        whole = [BEFORE, *self.versions.values(), *([[]] if removes else [])]
+    def _check(self) -> None:
+        """Whole versions were read; the last one written is there, and nothing besides."""
+        gone: list[list[str]] = [[]] if self.removes else []
+        whole = [BEFORE, *self.versions.values(), *gone]
         assert [one for one in self.read if one not in whole] == []
         last = texts(qdrant(self.client))
         done = [self.versions[actor] for actor in self.written]
-        assert last in ([*done, []] if removes else done or [BEFORE])
-        write(qdrant(self.client), self.whose, "next")
-        assert texts(qdrant(self.client)) == ["next"]
-        assert _left(self.client) == (1, 1)
+        assert last in ([*done, *gone] or [BEFORE])
+        points, manifests = _left(self.client)
+        assert points == len(last)
+        assert last or not self._shown()
+        assert manifests <= 1
+
+    def _shown(self) -> str:
+        found, _ = self.client.scroll(MANIFESTS)
+        return str((found[0].payload or {})["generation"]) if found else ""
 
 
-def _play(choose: Choose, *, removes: bool) -> None:
-    scene = _Scene()
-    scene.turns.run(scene.actors(removes=removes), choose)
-    scene.check(removes=removes)
-
-
-@pytest.mark.parametrize("held", ["one", "reader", "remover"])
-def test_whoever_is_held_up_and_wherever_documents_are_whole(held: str) -> None:
+@pytest.mark.parametrize(
+    ("held", "removes"),
+    [("one", ""), ("reader", ""), ("one", "sweep"), ("remover", "sweep"), ("remover", "job")],
+)
+def test_whoever_is_held_up_and_wherever_documents_are_whole(held: str, removes: str) -> None:
     """After each of its steps, while the others do all that they have to do."""
     others = [one for one in ("other", "one", "remover", "reader") if one != held]
-    for steps in range(14):
-        _play(held_up(held, steps, others), removes=held == "remover")
+    for steps in range(13):
+        _Scene(removes).play(held_up(held, steps, others))
+
+
+def test_a_sweep_ends_the_turn_of_a_write_that_it_meets_half_way() -> None:
+    """It has seen no manifest, then points; those are not shown afterwards without the others."""
+    for swept, written in itertools.product(range(5, 11), (7, 8, 9)):
+        steps = ["remover"] * swept + ["one"] * written + ["remover"] * 20
+        _Scene("sweep").play(in_this_order(steps))
 
 
 _SCHEDULES = st.builds(in_order, st.lists(st.integers(0, 3), max_size=70))
+_REMOVES = st.sampled_from(["", "sweep", "job"])
 _SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @settings(_SETTINGS, max_examples=15)
-@given(_SCHEDULES, st.booleans())
-def test_in_any_order_of_steps_documents_are_whole(choose: Choose, removes: bool) -> None:
+@given(_SCHEDULES, _REMOVES)
+def test_in_any_order_of_steps_documents_are_whole(choose: Choose, removes: str) -> None:
     """Of two writes at once, a reader and a removal; with the orders that hypothesis finds."""
-    _play(choose, removes=removes)
+    _Scene(removes).play(choose)
 
 
 @pytest.mark.slow
-@settings(_SETTINGS, max_examples=500)
-@given(_SCHEDULES, st.booleans())
-def test_in_many_orders_of_steps_documents_are_whole(choose: Choose, removes: bool) -> None:
+@settings(_SETTINGS, max_examples=200)
+@given(_SCHEDULES, _REMOVES)
+def test_in_many_orders_of_steps_documents_are_whole(choose: Choose, removes: str) -> None:
     """The same, with many more orders."""
-    _play(choose, removes=removes)
+    _Scene(removes).play(choose)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("removes", [False, True])
-def test_two_who_are_held_up_leave_documents_whole(removes: bool) -> None:
-    """One after each of its steps, then the other after each of its own, then the rest."""
+@pytest.mark.parametrize("removes", ["", "sweep", "job"])
+def test_two_who_are_held_up_leave_documents_whole(removes: str) -> None:
+    """One after each of its steps, then another after each second of its own, then the rest."""
     names = ("one", "other", "reader", "remover")[: 4 if removes else 3]
     for first, second in itertools.permutations(names, 2):
-        for one, other in itertools.product(range(13), repeat=2):
+        for one, other in itertools.product(range(12), range(0, 12, 2)):
             rest = [name for name in names if name not in {first, second}]
             steps = [first] * one + [second] * other + rest * 40
-            left = iter(steps)
+            _Scene(removes).play(in_this_order(steps))
 
-            def choose(alive: Sequence[str], left: Iterator[str] = left) -> str:
-                return next((name for name in left if name in alive), alive[0])
 
-            _play(choose, removes=removes)
+def test_who_was_overtaken_is_told() -> None:
+    """Another wrote the document in between: an error, and what the other wrote is there."""
+    client, whose = _client(), origin()
+
+    def before(call: str) -> None:
+        if call == "facet":
+            write(qdrant(client), whose, *AFTER)
+
+    with pytest.raises(WriteConflictError, match=f"job {whose.job_id} is being written by another"):
+        write(qdrant(client, before), whose, *BEFORE)
+    assert texts(qdrant(client)) == AFTER
+    assert _left(client) == (len(AFTER), 1)
 
 
 def test_documents_that_are_never_still_are_not_guessed_at() -> None:
@@ -257,6 +287,38 @@ def test_documents_that_are_never_still_are_not_guessed_at() -> None:
 
     with pytest.raises(StoreUnavailableError, match="again and again"):
         texts(qdrant(client, before))
+
+
+def test_a_server_is_asked_as_its_interface_wants_it() -> None:
+    """All that the port has, over HTTP: with collections, indexes, and another who made them."""
+    server = qdrant_http.Server()
+    with local.served(server.app()) as url:
+        for hidden in (False, True):  # the second time it is told that there are none
+            server.hidden = hidden
+            store, whose = _remote(url), origin()
+            write(store, whose, *(f"a{number:03d}" for number in range(70)))
+            write(store, whose, *AFTER)
+            assert texts(store) == AFTER
+            assert (store.remove_older(3600, 100), store.remove_older(0, 100)) == (0, 5)
+            write(store, whose, *AFTER)
+            assert (store.remove_run("run-1"), store.remove_job(whose.job_id)) == (5, 0)
+            assert _left(server.client) == (0, 0)
+            store.close()
+    chunks = {"corpus_name", "job_id", "generation", "traffic", "run_id", "created_at"}
+    assert {field for name, field in server.indexes if name == CHUNKS} == chunks
+
+
+def test_what_the_server_has_not_done_yet_is_not_taken_for_done() -> None:
+    """It answers before its time is over, and may do it later: an error, and nothing is shown."""
+    server, whose = qdrant_http.Server(), origin()
+    with local.served(server.app()) as url:
+        store = _remote(url)
+        write(store, whose, *BEFORE)
+        server.status = "wait_timeout"
+        with pytest.raises(StoreUnavailableError, match="has not done it yet: wait_timeout"):
+            write(store, whose, *AFTER)
+        assert texts(store) == BEFORE
+        store.close()
 
 
 class _Server(BaseHTTPRequestHandler):

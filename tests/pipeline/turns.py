@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
 
 Choose = Callable[[Sequence[str]], str]
@@ -26,6 +26,12 @@ def held_up(actor: str, steps: int, others: Sequence[str]) -> Choose:
         return next((one for one in others if one in alive), alive[0])
 
     return choose
+
+
+def in_this_order(steps: Iterable[str]) -> Choose:
+    """Choose the actors by their names, leaving out who is done; then the first that is not."""
+    left = iter(steps)
+    return lambda alive: next((one for one in left if one in alive), alive[0])
 
 
 class Turns:
