@@ -77,19 +77,27 @@ class QoS(stock.QoS):
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Let go of a message for good."""
-        self.channel.done(keys=[self.unacked_key, self.unacked_index_key], args=[delivery_tag])
-        virtual.QoS.ack(self, delivery_tag)
+        """Let go of a message for good.
+
+        Where the broker is away it comes back when its time is over; kept in mind here, it would
+        be the one message that this worker may have, and it would take no other.
+        """
+        try:
+            self.channel.done(keys=[self.unacked_key, self.unacked_index_key], args=[delivery_tag])
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Put a message back, or make it a dead letter."""
         message = self._delivered[delivery_tag]
         fate: Fate = getattr(message, "fate", Fate())
-        if not requeue:
-            self.bury(delivery_tag, _queue_of(message), fate, _rendered(message._raw))  # noqa: SLF001
-        elif not fate.later:
-            self.restore_by_tag(delivery_tag, leftmost=True, lost=fate.lost)
-        virtual.QoS.ack(self, delivery_tag)
+        try:
+            if not requeue:
+                self.bury(delivery_tag, _queue_of(message), fate, _rendered(message._raw))  # noqa: SLF001
+            elif not fate.later:
+                self.restore_by_tag(delivery_tag, leftmost=True, lost=fate.lost)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
 
     def bury(self, tag: str, queue: str, fate: Fate, message: bytes) -> None:
         """Make a message in hand a dead letter, unless it was taken from us meanwhile."""

@@ -13,7 +13,7 @@ import pytest
 from pipeline.testing import RunningPipeline, poll_until
 from tests.pipeline.contracts import Contract, new_key
 
-pytestmark = [pytest.mark.process, pytest.mark.req("P-03")]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.req("P-03")]
 
 _JSON = {"Content-Type": "application/json"}
 _DEEP = 10_000

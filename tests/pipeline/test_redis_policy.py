@@ -132,6 +132,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_no_process_runs_with_a_redis_that_evicts(
     evicting: Redis, redis_url: str, tmp_path: Path
 ) -> None:

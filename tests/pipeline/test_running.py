@@ -154,6 +154,7 @@ def test_same_job_id_again(running: RunningPipeline) -> None:
     assert {job["caller_id"] for job in listed} == {"user"}
 
 
+@pytest.mark.slow
 @pytest.mark.req("P-02")
 @pytest.mark.parametrize(
     ("method", "path", "whose", "body", "status"),
@@ -452,6 +453,7 @@ def test_scraper_waits_no_longer_than_it_may(running: RunningPipeline) -> None:
     assert "/enqueue" in late.json()["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.req("P-06")
 @pytest.mark.parametrize(
     ("path", "chunks", "code"),

@@ -210,6 +210,7 @@ class _Scene:
         return str((found[0].payload or {})["generation"]) if found else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("held", "removes"),
     [("one", ""), ("reader", ""), ("one", "sweep"), ("remover", "sweep"), ("remover", "job")],

@@ -1,0 +1,34 @@
+"""The broker's transport, step by step, where the broker goes away in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis.exceptions import ConnectionError as GoneError
+
+from pipeline import celery_app
+from pipeline.settings import Settings
+from tests.pipeline import servers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.process, pytest.mark.req("P-09", "P-12")]
+
+
+def test_an_acknowledgement_that_fails_leaves_room_for_the_next(tmp_path: Path) -> None:
+    """A worker whose broker went away in the middle takes the next task once it is back."""
+    with servers.redis(tmp_path / "broker") as url:
+        app = celery_app.make(Settings("scraper-worker", {"PIPELINE_BROKER_URL": url}))
+        connection = app.connection_for_write()
+        channel: Any = connection.default_channel
+        channel.basic_qos(prefetch_count=1)
+        connection.SimpleQueue("scrape").put({})
+        message = channel.basic_get("scrape", no_ack=False)
+        assert message is not None
+        assert not channel.qos.can_consume()
+    with pytest.raises(GoneError):
+        message.ack()
+    assert channel.qos.can_consume()
+    app.close()
