@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from celery.exceptions import SoftTimeLimitExceeded
 
 from pipeline import faults, logs, telemetry
@@ -54,7 +55,7 @@ def _run(task: Any, child: Child, fetcher: Fetcher, asked: ScrapePayload) -> Non
             if isinstance(page, FetchError):
                 _fail(child, reporter, job_id, page)
             else:
-                _report(reporter, page)
+                _report(child, reporter, job_id, page)
         except OrchestratorUnavailableError as error:  # also of a failure: none is to be lost
             raise retries.wait_for_orchestrator(task, child.settings, error) from error
         except JobGoneError:
@@ -76,11 +77,17 @@ def _scraped(task: Any, child: Child, fetcher: Fetcher, job_id: str, url: str) -
         return PermanentError("time_limit", f"{url} took too long")
 
 
-def _report(reporter: Reports, page: Page) -> None:
+def _report(child: Child, reporter: Reports, job_id: str, page: Page) -> None:
     logs.get("scraper").info("scraped", words=len(page.content.split()))
-    reporter.report(
-        "final", Status.SCRAPING.value, "success", content=page.content, source_url=page.url
-    )
+    try:
+        reporter.report(
+            "final", Status.SCRAPING.value, "success", content=page.content, source_url=page.url
+        )
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != 413:
+            raise
+        # JSON makes two bytes of a quote, UTF-8 two of one: a page within the limit may grow.
+        _fail(child, reporter, job_id, PermanentError("too_large", f"{page.url} has too much text"))
 
 
 def _fail(child: Child, reporter: Reports, job_id: str, error: FetchError) -> None:
