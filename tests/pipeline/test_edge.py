@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from pipeline import api, edge, metrics, visit
 from pipeline.peers import Peers
 from pipeline.settings import Settings
+from pipeline.testing import poll_until
 from tests.pipeline.served import served
 
 pytestmark = pytest.mark.req("P-03")
@@ -150,6 +151,8 @@ def test_the_access_log_has_nginx_shape(client: httpx.Client) -> None:
         client.get("/numbers")
         client.get("/nowhere")
         answer = client.post("/limited")
+        # Its line is written once the answer has been sent.
+        poll_until(lambda: [one for one in lines if one.get("status") == 429], "the last line")
     assert answer.headers["X-RateLimit-Remaining"] == "0"
     found = [line for line in lines if line["event"] == "access"]
     assert [(one["uri"], one["status"], one["limit_req_status"]) for one in found] == [

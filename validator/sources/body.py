@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests
-import urllib3
+
+ENCODINGS = ("gzip", "deflate")
+"""What is asked for, and known to be whole: of others (br, zstd) nobody says that they were cut."""
 
 _CHUNK = 256 * 1024
 
@@ -45,7 +47,7 @@ def chunks(response: requests.Response) -> Iterator[bytes]:
 def is_known(response: requests.Response) -> bool:
     """Whether a body's encoding is one that can be undone; a server may send what it likes."""
     named = response.headers.get("Content-Encoding", "").lower()
-    known = {"", "identity", *urllib3.HTTPResponse.CONTENT_DECODERS}
+    known = {"", "identity", "x-gzip", *ENCODINGS}
     return all(one.strip() in known for one in named.split(","))
 
 

@@ -22,6 +22,7 @@ import requests
 import urllib3
 from requests.utils import get_auth_from_url, get_environ_proxies
 
+from validator.sources.body import ENCODINGS
 from validator.sources.connection import BoundedAdapter
 
 USER_AGENT = "obs-validator"
@@ -163,6 +164,7 @@ def make_session(
     """
     session = SourceSession()
     session.headers["User-Agent"] = USER_AGENT
+    session.headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     session.headers.update(headers or {})
     adapter = BoundedAdapter(pool_connections=connections, pool_maxsize=connections, max_retries=0)
     session.mount("http://", adapter)
