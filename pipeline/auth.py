@@ -17,12 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import visit
 from pipeline.breaker import OpenError
-from pipeline.metrics import observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from prometheus_client import Histogram
 
     from pipeline.breaker import Breaker
     from pipeline.cache import Cache
@@ -106,13 +103,11 @@ class Authenticator:
         self,
         cache: Cache,
         membership: Membership,
-        seconds: Histogram,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Ask Membership, and remember its answers in the cache; the clock gives Unix seconds."""
         self._cache = cache
         self._membership = membership
-        self._seconds = seconds
         self._clock = clock
 
     def caller(self, key: str | None) -> CallerContext:
@@ -156,14 +151,14 @@ class Authenticator:
         begun = time.perf_counter()
         known = self._cached(name)
         if known is not None:
-            observe(self._seconds, time.perf_counter() - begun, cache="hit")
+            _note("hit", begun)
             return known
         # Before it is asked: the answer is not younger than the question.
         at = self._clock()
         found = self._membership.whose(key)
         kept = _Known(caller=found, at=at).model_dump_json().encode()
         self._cache.put(name, kept, CACHE_SECONDS)
-        observe(self._seconds, time.perf_counter() - begun, cache="miss")
+        _note("miss", begun)
         return found
 
     def _cached(self, name: str) -> CallerContext | None:
@@ -177,6 +172,13 @@ class Authenticator:
         # Of an age that is absolute: being asked for does not make it younger. One from the
         # future is of a clock that was put back.
         return known.caller if 0 <= self._clock() - known.at < CACHE_SECONDS else None
+
+
+def _note(cache: str, begun: float) -> None:
+    """Have the access log tell how long it took: whose traffic it is, is not known yet."""
+    own = visit.current()
+    if own is not None:
+        own.auth = cache, time.perf_counter() - begun
 
 
 def fingerprint(key: str) -> str:

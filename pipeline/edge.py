@@ -15,8 +15,9 @@ from pipeline.metrics import observe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from prometheus_client import Histogram
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from pipeline.metrics import Metrics
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is taken: a page of 10 MB, with what JSON puts around it."""
@@ -31,10 +32,10 @@ class AccessLog:
     Polls that went well have no line: they would drown the rest.
     """
 
-    def __init__(self, app: ASGIApp, seconds: Histogram) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         """Stand around the application; observe what it takes."""
         self._app = app
-        self._seconds = seconds
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request and write its line."""
@@ -57,7 +58,12 @@ class AccessLog:
             await self._app(scope, receive, noted)
         finally:
             took = time.perf_counter() - begun
-            observe(self._seconds, took, **_labels(scope, own, status))
+            labels = _labels(scope, own, status)
+            observe(self._metrics.http_seconds, took, **labels)
+            if own.auth is not None:
+                cache, seconds = own.auth
+                found = {"cache": cache, "traffic": labels["traffic"]}
+                observe(self._metrics.auth_seconds, seconds, **found)
             if scope["method"] != "GET" or status >= 400:
                 _write(scope, own, status, size, took)
 

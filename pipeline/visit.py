@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Visit:
-    """One request: from where, with which key by whom, and what its answer has to carry."""
+    """One request: from where, with which key by whom, and what its answer has to carry.
+
+    `auth` is whether the cache knew the caller (hit, miss), and the seconds until that was known.
+    """
 
     address: str
     key: str | None = None
     caller: CallerContext | None = None
     refused: HTTPException | None = None
     limited: bool = False
+    auth: tuple[str, float] | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 

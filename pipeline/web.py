@@ -141,7 +141,7 @@ def make(settings: Settings) -> Web:
     _metrics(app, service.metrics)
     edge.plain_errors(app)
     unavailable.add(app)
-    app.add_middleware(edge.AccessLog, seconds=service.metrics.http_seconds)
+    app.add_middleware(edge.AccessLog, metrics=service.metrics)
     FastAPIInstrumentor.instrument_app(
         app, excluded_urls="/health,/live,/ready,/metrics", exclude_spans=["send", "receive"]
     )
@@ -161,7 +161,7 @@ def _service(settings: Settings) -> Service:
     return Service(
         settings=settings,
         metrics=measured,
-        auth=Authenticator(Cache(cache, careful), membership, measured.auth_seconds),
+        auth=Authenticator(Cache(cache, careful), membership),
         rates=RateLimiter(settings, careful, measured),
         internal=internal,
         cache=cache,

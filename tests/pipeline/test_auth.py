@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from pipeline import metrics, visit
+from pipeline import visit
 from pipeline.auth import Authenticator, CallerContext, Membership, fingerprint
 from pipeline.breaker import Breaker, Limits, State
 from pipeline.cache import Cache
@@ -73,8 +73,7 @@ class Asking:
         self.redis = redis
         cache = Cache(redis, Breaker("cache", clock=clock))
         membership = Membership(self.client, url, self.breaker)
-        seconds = metrics.build(Settings("test", {})).auth_seconds
-        self.auth = Authenticator(cache, membership, seconds, clock)
+        self.auth = Authenticator(cache, membership, clock)
 
     def status(self, key: str | None) -> int:
         """Return 200 for a key that is somebody's, or the status of the refusal."""

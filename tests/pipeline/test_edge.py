@@ -34,8 +34,7 @@ class Body(BaseModel):
 def _application() -> FastAPI:
     app = FastAPI(max_body_size=MOST)
     edge.plain_errors(app)
-    seconds = metrics.build(Settings("test", {})).http_seconds
-    app.add_middleware(edge.AccessLog, seconds=seconds)
+    app.add_middleware(edge.AccessLog, metrics=metrics.build(Settings("test", {})))
 
     @app.post("/numbers")
     def take(body: Body) -> dict[str, int]:

@@ -21,7 +21,7 @@ Key = tuple[str, str, frozenset[tuple[str, str]]]
 """A process, the name of a sample, its labels."""
 
 JOBS = 100
-NO_COUNTS = {"python_info", "circuit_breaker_state"}
+NO_COUNTS = {"python_info", "circuit_breaker_state", "queue_depth", "dlq_depth"}
 """What runs and in which state, whoever it is for."""
 ONCE_A_JOB = {
     ("orchestrator", "jobs_total", "submitted"),
