@@ -65,7 +65,8 @@ class AccessLog:
                 found = {"cache": cache, "traffic": labels["traffic"]}
                 observe(self._metrics.auth_seconds, seconds, **found)
             if scope["method"] != "GET" or status >= 400:
-                _write(scope, own, status, size, took)
+                line = {"status": status, "body_bytes_sent": size, "traffic": labels["traffic"]}
+                _write(scope, own, round(took, 6), line)
 
 
 def _labels(scope: Scope, own: visit.Visit, status: int) -> dict[str, str]:
@@ -81,17 +82,16 @@ def _labels(scope: Scope, own: visit.Visit, status: int) -> dict[str, str]:
     }
 
 
-def _write(scope: Scope, own: visit.Visit, status: int, size: int, seconds: float) -> None:
+def _write(scope: Scope, own: visit.Visit, seconds: float, line: dict[str, Any]) -> None:
     logs.get("access").info(
         "access",
         remote_addr=own.address,
         request_method=scope["method"],
         uri=scope["path"],
-        status=status,
-        body_bytes_sent=size,
-        request_time=round(seconds, 6),
+        request_time=seconds,
         limit_req_status="REJECTED" if own.limited else "PASSED",
         caller_id=own.caller.caller_id if own.caller else None,
+        **line,
     )
 
 

@@ -250,7 +250,12 @@ def test_what_validators_ask_for_is_marked(running: RunningPipeline, baggage: st
         ids = {span["attributes"].get("obs_validator.run_id") for span in own}
         mine = "mine" if baggage else None
         assert ids <= {run_id, mine} if "run_id" in name else ids == {mine}
-    poll_until(lambda: len(_lines(running, set(traces))) == len(traces), "the log lines")
+
+    def written() -> bool:
+        lines = _lines(running, set(traces))
+        return len([line for line in lines if line["event"] == "access"]) == len(traces)
+
+    poll_until(written, "the access log's lines")
     for line in _lines(running, set(traces)):
         assert line["traffic"] == "synthetic"
 

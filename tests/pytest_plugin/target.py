@@ -194,7 +194,9 @@ class Bench:
     def command(self, *options: str) -> list[str]:
         """Return pytest's command line, as little of it as a user needs."""
         (self.folder / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\n{self.ini}")
-        return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+        # Plugins that others have brought import what they like.
+        without = ("-p", "no:cacheprovider", "-p", "no:schemathesis")
+        return [sys.executable, "-m", "pytest", *without, *options]
 
     def run(self, test: str, *options: str, config: bool = True, name: str = "test_it.py") -> Said:
         """Run a test file to its end."""
