@@ -191,30 +191,3 @@ def test_an_inner_address_is_refused(contracts: dict[str, Contract], key: str, u
     """However it is written: the job fails, and nobody was called."""
     found = _outcome(contracts["orchestrator"], key, url)
     assert found == ("failed", "address_refused")
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow(pipeline: RunningPipeline, contracts: dict[str, Contract]) -> None:
-    """Twenty times each: what a process needs after the first five it needs after all."""
-    orchestrator = contracts["orchestrator"]
-
-    def round_() -> None:
-        own = new_key(pipeline)
-        for kind in ("deep JSON", "50 MB", "invalid UTF-8"):
-            make, _ = _BODIES[kind]
-            service, path, body, field = _ENDPOINTS[0]
-            contracts[service].call("POST", path, key=own, content=make(body, field), headers=_JSON)
-        url = f"{pipeline.url('site')}/one-line?bytes=9000000&nonce={secrets.token_hex(8)}"
-        _outcome(orchestrator, own, url)
-
-    def memory() -> dict[int, int]:
-        pids = [pid for family in _family(pipeline).values() for pid in family]
-        return {pid: psutil.Process(pid).memory_info().rss for pid in pids}
-
-    for _ in range(5):
-        round_()
-    before = memory()
-    for _ in range(15):
-        round_()
-    grown = {pid: after - before[pid] for pid, after in memory().items() if pid in before}
-    assert max(grown.values()) < 64_000_000, grown
