@@ -159,7 +159,7 @@ def test_what_never_ends_is_left_at_the_deadline(reply: Reply) -> None:
     with site(reply) as there, pytest.raises(TimedOutError, match="did not answer in time") as late:
         _body(f"{there.url}/", soon(0.3))
     assert late.value.code == "timeout"
-    assert 0.25 < time.monotonic() - begun < 2
+    assert 0.25 < time.monotonic() - begun < 8
 
 
 def test_no_connection_after_the_deadline() -> None:
