@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.host import layout
 from pipeline.testing import Submitted, poll_until
 from tests.pipeline import local
+from tests.pipeline.sites import always, site, whole
 
 if TYPE_CHECKING:
     from pipeline.testing import RunningPipeline
@@ -480,6 +481,17 @@ def test_odd_pages_end_their_jobs(
     assert (job["error"] or {}).get("code") == code
     errors = _count(running.metrics("scraper-worker"), "scrape_errors_total", traffic="user")
     assert errors - before == (code is not None)
+
+
+@pytest.mark.req("P-06")
+def test_a_text_that_cannot_be_reported_fails_its_job(running: RunningPipeline) -> None:
+    """A page within the limit whose JSON is too large for the orchestrator is too large."""
+    quotes = whole(b'"' * 9_500_000, "Content-Type: text/plain")
+    url, key = f"{running.url('orchestrator')}/jobs", running.key("user")
+    with site(always(quotes)) as there:
+        taken = running.client.post(url, json={"url": there.url}, headers=key).json()
+        job = running.ended(taken["job_id"], "user")
+    assert (job["status"], job["error"]["code"]) == ("failed", "too_large")
 
 
 @pytest.mark.req("P-10")
