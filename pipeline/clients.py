@@ -53,13 +53,14 @@ def _still_there(connection: Connection[Any], pool: ConnectionPool) -> None:
             raise
 
 
-def cache(settings: Settings) -> Redis:
-    """Return a client of the Redis that keeps caches and limits, and is known to evict none.
+def cache(settings: Settings, *, checked: bool = False) -> Redis:
+    """Return a client of the Redis that keeps caches and limits, once it is known to evict none.
 
     One can do without it: left to itself the library would try ten times more before it says that
     a server is down.
     """
-    redis_policy.require(settings, "PIPELINE_CACHE_URL")
+    if not checked:
+        redis_policy.require(settings, "PIPELINE_CACHE_URL")
     return Redis.from_url(
         settings.need("PIPELINE_CACHE_URL"),
         socket_timeout=2,

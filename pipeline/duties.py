@@ -30,7 +30,8 @@ def begin(base: Web, broker: Celery, pool: ConnectionPool) -> Flow:
     client = clients.broker(settings)
     seconds = settings.number("PIPELINE_LOST_SECONDS", stuck.UNPUBLISHED_SECONDS)
     search = Periodic("lost", seconds / 3, lambda: search_once(settings, pool, client))
-    seen = gauges.Gauges(gauges.of_broker(client), gauges.of_database(pool))
+    minutes = settings.number("PIPELINE_STUCK_MINUTES", stuck.MINUTES)
+    seen = gauges.Gauges(gauges.of_broker(client), gauges.of_database(pool, minutes))
     metrics.registry.register(seen)
     base.closing[:0] = [relay.stop, search.stop, seen.close, client.close]
     return flow

@@ -105,14 +105,14 @@ def of_broker(client: Redis) -> Look:
     return look
 
 
-def of_database(pool: ConnectionPool) -> Look:
-    """Return a look at the jobs and the outbox."""
+def of_database(pool: ConnectionPool, minutes: float = stuck.MINUTES) -> Look:
+    """Return a look at the outbox, and at jobs that are stuck for so many minutes."""
 
     def look() -> list[Metric]:
         with pool.connection(timeout=WITHIN) as connection:
             connection.execute(f"SET LOCAL statement_timeout = {int(WITHIN * 1000)}".encode())
             pending, oldest = outbox.pending(connection)
-            found = stuck.counts(connection)
+            found = stuck.counts(connection, minutes)
         said = "Rows of the outbox that nobody has acted on"
         return [
             _family("outbox_pending", said, "traffic", _of_all(pending)),

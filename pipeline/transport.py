@@ -15,7 +15,6 @@ import select
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -153,19 +152,13 @@ class Channel(stock.Channel):
     _brpop_sent_at: Any
     on_buried: Callable[[Letter], None] = staticmethod(lambda _letter: None)
 
-    @cached_property
-    def move(self) -> Any:
-        """The script that moves a message out of a worker's hand."""
-        return self._create_client().register_script(_MOVE)
-
-    @cached_property
-    def done(self) -> Any:
-        """The script that takes a message out of a worker's hand, to nowhere."""
-        return self._create_client().register_script(_DONE)
-
-    @cached_property
-    def _take(self) -> Any:
-        return self._create_client().register_script(_TAKE)
+    def __init__(self, *args: Any, **named: Any) -> None:
+        """Connect; what is done with messages in hand works also once the channel is closed."""
+        super().__init__(*args, **named)
+        client = self._create_client()
+        self._take = client.register_script(_TAKE)
+        self.move = client.register_script(_MOVE)
+        self.done = client.register_script(_DONE)
 
     def _size(self, queue: str) -> int:
         """Return how many messages wait, without a transaction that a full server would refuse."""
@@ -196,7 +189,7 @@ class Channel(stock.Channel):
             self._in_poll = None
             self._flush_brpop_reauth()
         (queue,) = self._queue_cycle.consume(1) or ("",)
-        if told and queue and self._deliver_next(queue):
+        if told and queue and not self._closing and self._deliver_next(queue):
             return True
         raise Empty
 

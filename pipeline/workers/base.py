@@ -63,7 +63,8 @@ def run(settings: Settings, register: Callable[[Celery, Holder, Settings], str])
     metrics.share_between_processes()
     logs.configure(settings)
     app = celery_app.make(settings)
-    redis_policy.require(settings, "PIPELINE_BROKER_URL")
+    for variable in ("PIPELINE_BROKER_URL", "PIPELINE_CACHE_URL"):
+        redis_policy.require(settings, variable)
     app.conf.worker_consumer = "pipeline.workers.consumer:Consumer"
     app.Task.Request = "pipeline.workers.consumer:Request"
     app.conf.broker_transport_options["on_buried"] = _counted(metrics.build(settings))
@@ -117,12 +118,11 @@ def _connect(settings: Settings, holder: Holder) -> None:
         # Receivers run in order: the mark is put on before the instrumentation's context, and
         # taken off after it.
         signals.task_postrun.connect(forget, weak=False)
-        holder.child = Child(
-            settings,
-            metrics.build(settings),
-            clients.internal(settings),
-            clients.cache(settings),
-        )
+        try:
+            holder.child = _child(settings)
+        except Exception:  # noqa: BLE001 - Celery would log it and give this child tasks all the same
+            logs.get("worker").exception("child_not_set_up")
+            os._exit(1)
 
     def remember(task_id: str, task: Any, **_: Any) -> None:
         marked = mark.of_task(task.request)
@@ -134,6 +134,15 @@ def _connect(settings: Settings, holder: Holder) -> None:
             context.detach(token)
 
     signals.worker_process_init.connect(init, weak=False)
+
+
+def _child(settings: Settings) -> Child:
+    return Child(
+        settings,
+        metrics.build(settings),
+        clients.internal(settings),
+        clients.cache(settings, checked=True),
+    )
 
 
 def _connect_exporters(settings: Settings, holder: Holder) -> None:

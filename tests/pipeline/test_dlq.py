@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -18,15 +19,21 @@ from pipeline import dead_letters, payloads
 from pipeline.celery_app import SCRAPE_TASK
 from pipeline.cli import pipeline
 from pipeline.dead_letters import DeadLetterError, Kept, Letters, Reason
+from pipeline.host import database, embedded, health
+from pipeline.host.ports import hold
+from pipeline.host.processes import end
 from pipeline.testing import poll_until
 from pipeline.transport import MOST_REDELIVERIES
 from tests.pipeline import servers
-from tests.pipeline.worker import Worker, worker
+from tests.pipeline.worker import VISIBILITY, Worker, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from redis import Redis
+
+    from pipeline.host.processes import Process
 
 pytestmark = [pytest.mark.process, pytest.mark.req("P-09", "P-12")]
 
@@ -254,6 +261,35 @@ def test_a_task_that_takes_too_long_is_given_up(at_work: Worker) -> None:
     poll_until(lambda: letters(at_work), "a dead letter", 20)
     assert one_letter(at_work).letter.reason == Reason.TIME_LIMIT
     goes_on(at_work)
+
+
+@pytest.mark.slow
+def test_a_worker_outlives_its_broker(tmp_path: Path) -> None:
+    """Killed with a task in hand that ends meanwhile: it is run once more, and others after it."""
+    port, data = hold("broker", None), tmp_path / "data"
+    data.mkdir()
+
+    def started() -> Process:
+        found = embedded.start_redis("broker", port, tmp_path / "broker.log", data)
+        health.wait_for({"broker": found}, database.ServersUp("", {"broker": port}))
+        return found
+
+    broker = started()
+    with (
+        servers.redis(tmp_path / "cache") as cache,
+        worker(
+            f"redis://127.0.0.1:{port.number}/0", tmp_path / "worker", PIPELINE_CACHE_URL=cache
+        ) as found,
+    ):
+        found.send("test.lingers", seconds=0.5)
+        poll_until(lambda: found.redis.exists("unacked"), "the task in hand")
+        end([broker], signal.SIGKILL, 5)
+        poll_until(lambda: "Couldn't ack" in found.log.read_text(), "an ack in vain")
+        broker = started()
+        goes_on(found)
+        found.wait_until_idle(VISIBILITY + 5)
+    end([broker], signal.SIGKILL, 5)
+    port.held.close()
 
 
 def test_a_dead_letter_error_survives_the_way_to_the_parent() -> None:
