@@ -172,6 +172,7 @@ class _Scene:
         """Return the store of an actor, who waits for a turn before each call."""
         step = self.turns.step(actor)
         found: QdrantVectorStore = qdrant(self.client, step, clock=lambda: 0.0)
+        found._made = True  # the collections: their making is no step
         return found
 
     def _write(self, actor: str) -> None:
