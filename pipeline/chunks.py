@@ -30,6 +30,7 @@ _LONGEST_GAP: Final = 64
 _CHARACTERS_A_TOKEN: Final = 16
 """A sentence of more than that for each token of the limit is cut without being counted whole."""
 _LONGEST_CLUSTER: Final = 32
+_WINDOW: Final = 50_000
 _JOINER: Final = "\u200d"
 
 
@@ -185,10 +186,25 @@ class _Cutting:
 def _sentences(text: str) -> Iterator[tuple[int, int]]:
     """Yield where each sentence begins and ends, white space around it left out."""
     begin = 0
-    for found in _END.finditer(text):
-        yield from _trimmed(text, begin, found.end())
-        begin = found.end()
+    for first, last in _windows(text):
+        for found in _END.finditer(text, first, last):
+            yield from _trimmed(text, begin, found.end())
+            begin = found.end()
     yield from _trimmed(text, begin, len(text))
+
+
+def _windows(text: str) -> Iterator[tuple[int, int]]:
+    """Cut a text after letters or digits, where no sentence ends.
+
+    A search lets no other thread run before its end.
+    """
+    first = 0
+    while first < len(text):
+        last = min(first + _WINDOW, len(text))
+        while last < len(text) and not text[last - 1].isalnum():
+            last += 1
+        yield first, last
+        first = last
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
