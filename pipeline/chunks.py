@@ -121,13 +121,12 @@ class _Cutting:
     def step_back(self, pieces: list[_Piece], start: int, new: int) -> int:
         """Return the first piece of a chunk: as many before its first new one as may overlap.
 
-        None of them is the first of the chunk before, and the first new one fits beside them.
+        None of them is the first of the chunk before.
         """
         back, shared = new, 0
-        room = min(self.limits.overlap, self.limits.tokens - pieces[new].tokens)
         while back - 1 > start:
             shared += pieces[back - 1].tokens + _gap(pieces, back)
-            if shared > room:
+            if shared > self.limits.overlap:
                 break
             back -= 1
         # Tokens of pieces do not simply add up.

@@ -128,6 +128,7 @@ _HOSTILE = {
     "white space": " " * 300_000 + "\n" * 100_000,
     "accents": "e" + "\u0301" * 50_000,
     "families": "👩\u200d👩\u200d👧 " * 5_000,
+    "dense and thin by turns": ("漢" * 200 + "word " * 200) * 100,
     "dense, then thin": "é漢😀" * 10_000 + "word " * 20_000,
 }
 
@@ -205,9 +206,32 @@ def test_a_word_is_not_cut_nor_what_is_shown_as_one_character() -> None:
     found = chunks.split(" ".join(words), _COUNTER, limits)
     assert {word for chunk in found for word in chunk.text.split()} == set(words)
     family = "👩🏽\u200d👧e\u0301"
-    for chunk in chunks.split(family * 200, _COUNTER, limits):
-        assert chunk.text[0] in "👩e"
-        assert chunk.text[-1] in "👧\u0301"
+    for tokens in range(60, 80):
+        for chunk in chunks.split(family * 60, _COUNTER, chunks.Limits(tokens, tokens // 2)):
+            assert chunk.text[0] in "👩e"
+            assert chunk.text[-1] in "👧\u0301"
+
+
+class _Sticky:
+    """Counts words, and three for each joint of two sentences: the sum of parts is too little."""
+
+    def count(self, text: str) -> int:
+        """Return the tokens of a text."""
+        return len(text.split()) + 3 * text.count(". ")
+
+
+def test_limits_hold_where_tokens_do_not_add_up() -> None:
+    """What sentences have one by one says little of what they have together."""
+    document = "\n".join(" ".join(text.words(40, seed=seed)) for seed in range(40))
+    limits, counter = chunks.Limits(tokens=60, overlap=30), _Sticky()
+    found = chunks.split(document, counter, limits)
+    assert all(counter.count(chunk.text) == chunk.tokens <= limits.tokens for chunk in found)
+    shared = [document[right.start : left.end] for left, right in pairwise(found)]
+    assert all(counter.count(part) <= limits.overlap for part in shared)
+    assert sum(map(bool, shared)) > len(found) / 2
+    long_and_short = f"{'short ' * 24}one. {'long ' * 49}one. " * 20
+    for chunk in chunks.split(long_and_short, counter, limits):
+        assert counter.count(chunk.text) <= limits.tokens
 
 
 @pytest.mark.parametrize(("tokens", "overlap"), [(15, 5), (100, 51), (100, -1)])
