@@ -229,8 +229,8 @@ def test_limits_hold_where_tokens_do_not_add_up() -> None:
     shared = [document[right.start : left.end] for left, right in pairwise(found)]
     assert all(counter.count(part) <= limits.overlap for part in shared)
     assert sum(map(bool, shared)) > len(found) / 2
-    long_and_short = f"{'short ' * 24}one. {'long ' * 49}one. " * 20
-    for chunk in chunks.split(long_and_short, counter, limits):
+    short, long = f"{'short ' * 24}one. ", f"{'long ' * 49}one. "
+    for chunk in chunks.split((short * 2 + long) * 20, counter, limits):
         assert counter.count(chunk.text) <= limits.tokens
 
 

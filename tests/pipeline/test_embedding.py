@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from pipeline import chunks, faults, metrics
+from pipeline import chunks, clients, faults, metrics
 from pipeline.breaker import Breaker, Limits, State
 from pipeline.embed_errors import EmbedError, InferenceRefusedError, UnfitTextError
 from pipeline.embedding import Batching, Embedder, batches, open_embedder
@@ -244,7 +245,7 @@ def test_what_another_model_said_is_not_known(scene: Scene, redis_url: str, env:
     other.embedder.close()
 
 
-@pytest.mark.parametrize("spoilt", [b"", b"short", b"\0" * 260, b"\0" * 261, "flipped"])
+@pytest.mark.parametrize("spoilt", [b"", b"short", b"\0" * 4, b"\0" * 260, b"\0" * 261, "flipped"])
 def test_a_spoilt_entry_is_unknown_and_written_anew(
     scene: Scene, redis: Redis, spoilt: bytes | str
 ) -> None:
@@ -297,6 +298,28 @@ def test_a_cache_that_hangs_is_waited_for_once() -> None:
         assert cache.get(["a"]) == [None]
         assert breaker.state is State.OPEN
         cache.close()
+
+
+def test_a_cache_that_hangs_up_is_tried_once() -> None:
+    """The library would try ten times more."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+
+        def serve() -> int:
+            calls = 0
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return calls
+                calls += 1
+
+        serving = threads.submit(serve)
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        redis = clients.cache(Settings("test", {"PIPELINE_CACHE_URL": url}), checked=True)
+        assert EmbeddingCache(redis, "model", 60, Breaker("it")).get(["a"]) == [None]
+        listener.shutdown(socket.SHUT_RDWR)
+        assert serving.result(10) == 1
+        redis.close()
 
 
 def test_a_cache_that_is_down_changes_nothing(stub: str, tmp_path: Path) -> None:
