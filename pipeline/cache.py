@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline.breaker import OpenError
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from pipeline.breaker import Breaker
+
+DOWN: Final = (RedisConnectionError, RedisTimeoutError)
+"""Where every call would wait; one that is full answers at once, and can still be read."""
 
 
 class Cache:
@@ -25,7 +30,7 @@ class Cache:
     def get(self, name: str) -> bytes | None:
         """Return a value, or nothing."""
         try:
-            with self._breaker.call(RedisError):
+            with self._breaker.call(DOWN):
                 found = self._redis.get(name)
         except (RedisError, OpenError):
             return None
@@ -34,7 +39,7 @@ class Cache:
     def put(self, name: str, value: bytes, seconds: float) -> None:
         """Keep a value for so long."""
         try:
-            with self._breaker.call(RedisError):
+            with self._breaker.call(DOWN):
                 self._redis.set(name, value, px=int(seconds * 1000))
         except (RedisError, OpenError):
             return

@@ -85,4 +85,4 @@ def declare_tasks(app: Celery) -> None:
 
 
 def _sent_only(**_payload: Any) -> None:
-    raise NotImplementedError("this process sends the task and does not run it")
+    raise RuntimeError("this process sends the task and does not run it")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline.breaker import OpenError
+from pipeline.cache import DOWN
 from pipeline.inference import pack, unpack
 from pipeline.vectors import DIMENSION
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
     from pipeline.breaker import Breaker
     from pipeline.inference import Vector
-
-_DOWN: Final = (RedisConnectionError, RedisTimeoutError)
-"""Where every call would wait; one that is full answers at once, and can still be read."""
 
 
 class EmbeddingCache:
@@ -43,7 +39,7 @@ class EmbeddingCache:
     def get(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return the vector of each text, or nothing where it is not known."""
         try:
-            with self._breaker.call(_DOWN):
+            with self._breaker.call(DOWN):
                 found = self._redis.mget(map(self._key, texts)) if self._seconds else ()
         except (RedisError, OpenError):
             found = ()
@@ -54,7 +50,7 @@ class EmbeddingCache:
         if not vectors or not self._seconds:
             return
         try:
-            with self._breaker.call(_DOWN), self._redis.pipeline(transaction=False) as pipe:
+            with self._breaker.call(DOWN), self._redis.pipeline(transaction=False) as pipe:
                 for text, vector in vectors.items():
                     pipe.set(self._key(text), _written(vector), ex=self._seconds)
                 pipe.execute()

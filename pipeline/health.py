@@ -113,7 +113,7 @@ class Dependencies:
 
     def _asked(self) -> dict[str, Answer]:
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(2 * len(self._known), "health")
+            self._threads = ThreadPoolExecutor(2 * len(self._known) or 1, "health")
         futures = {name: self._threads.submit(_timed, one.ask) for name, one in self._known.items()}
         done, _ = wait(futures.values(), SECONDS)
         late = Answer(SECONDS, f"no answer within {SECONDS:g} s")

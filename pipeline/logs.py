@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_READ: Final = {"exc_info", "stack_info"}
+"""Of what logging has of its own, what its callers are to give."""
 _QUIET: Final = ("celery", "kombu", "httpx", "httpcore", "uvicorn.access", "psycopg.pool")
 
 
@@ -93,7 +95,8 @@ def configure(settings: Settings, *others: logging.Handler) -> None:
 
 def _beside_standard(_logger: object, _method: str, fields: EventDict) -> EventDict:
     """Rename fields that logging has of its own: it would raise, in the middle of the work."""
-    return {f"{key}_" if key in _STANDARD else key: value for key, value in fields.items()}
+    taken = _STANDARD - _READ
+    return {f"{key}_" if key in taken else key: value for key, value in fields.items()}
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

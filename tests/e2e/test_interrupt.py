@@ -31,7 +31,7 @@ def test_a_check_that_is_interrupted_cleans_up_and_says_so(
         assert not check.left_behind()
     run, other = json.loads((stage.folder / f"{name}.json").read_text())["runs"]
     told = [(one["suite"], one["interrupted"], one["evidence"]["logs"]) for one in (run, other)]
-    assert told[0][:2] == ("slow", True), told
+    assert told[0][:2] == ("slow", True), (told, said.out)
     assert told[1] == ("pipeline", True, 0), told  # not begun: no log line is its own
     assert stage.rows(run["id"]) == _NONE
     assert "interrupted" in said.out

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.services import stubs
+from pipeline.settings import Settings
 from pipeline.testing import RunningPipeline
-from tests.pipeline import servers
+from tests.pipeline import local, servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,3 +79,17 @@ def redis(redis_url: str) -> Iterator[Redis]:
     """Return a client of that server, which is empty."""
     with servers.client(redis_url) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def _inference() -> Iterator[str]:
+    """Return the URL of an inference stub."""
+    with local.served(stubs.inference(Settings("inference", {}))) as url:
+        yield url
+
+
+@pytest.fixture
+def stub(_inference: str) -> str:
+    """Return the URL of an inference stub, which behaves."""
+    local.behave(_inference, "ok")
+    return _inference

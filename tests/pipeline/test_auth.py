@@ -21,7 +21,7 @@ from pipeline.cache import Cache
 from pipeline.services import stubs
 from pipeline.settings import Settings
 from tests.pipeline.clock import Clock
-from tests.pipeline.served import served
+from tests.pipeline.local import served
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -216,6 +216,20 @@ def test_without_the_cache_membership_answers(asking: Asking, membership: str) -
     before = _verified(membership)
     assert asking.status("user-key") == 200
     assert _verified(membership) == before + 1
+
+
+def test_a_cache_that_is_full_is_still_read(asking: Asking, membership: str) -> None:
+    """However often it takes no more, who is known stays known."""
+    assert asking.status("user-key") == 200
+    asking.redis.config_set("maxmemory", "1")
+    try:
+        for _ in range(6):
+            assert asking.status("validator-key") == 200
+        before = _verified(membership)
+        assert asking.status("user-key") == 200
+        assert _verified(membership) == before
+    finally:
+        asking.redis.config_set("maxmemory", "0")
 
 
 def test_five_failures_open_the_breaker(refused: Asking, unwell: Unwell, clock: Clock) -> None:

@@ -17,7 +17,7 @@ from pipeline import api, edge, metrics, visit
 from pipeline.peers import Peers
 from pipeline.settings import Settings
 from pipeline.testing import poll_until
-from tests.pipeline.served import served
+from tests.pipeline.local import served
 
 pytestmark = pytest.mark.req("P-03")
 

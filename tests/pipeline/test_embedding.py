@@ -83,20 +83,6 @@ class Scene:
         return requests - self._before[0], texts - self._before[1]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Return the URL of an inference stub."""
-    with local.served(stubs.inference(Settings("inference", {}))) as url:
-        yield url
-
-
-@pytest.fixture
-def stub(server: str) -> str:
-    """Return the URL of the stub, which behaves."""
-    local.behave(server, "ok")
-    return server
-
-
 @pytest.fixture
 def scene(stub: str, redis: Redis, redis_url: str) -> Iterator[Scene]:
     """Return an embedder whose cache is empty."""

@@ -31,20 +31,6 @@ TEXTS = ["a small river", "worker queue", "another text"]
 EXPECTED = [pytest.approx(stubs.vector(text), abs=1e-6) for text in TEXTS]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Return the URL of the stub."""
-    with local.served(stubs.inference(Settings("inference", {}))) as url:
-        yield url
-
-
-@pytest.fixture
-def stub(server: str) -> str:
-    """Return the URL of the stub, which behaves."""
-    local.behave(server, "ok")
-    return server
-
-
 class Asking(Protocol):
     """Makes those who ask a server."""
 

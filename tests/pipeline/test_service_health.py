@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from pipeline import health
 from pipeline.health import Dependencies
 from pipeline.settings import Settings
-from tests.pipeline.served import served
+from tests.pipeline.local import served
 
 pytestmark = pytest.mark.req("H-04")
 
