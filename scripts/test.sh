@@ -3,7 +3,7 @@
 # The tests that start pipelines run apart from the rest: they are about time, on two cores.
 set -euo pipefail
 mkdir -p .reports
-.venv/bin/python -m pytest --quiet -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
+.venv/bin/python -m pytest --quiet -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
   -o junit_family=xunit2 --junit-xml=.reports/junit.xml "$@"
 .venv/bin/python -m coverage report --skip-covered --show-missing --fail-under=85 >.reports/coverage.txt \
   || { tail -3 .reports/coverage.txt; exit 1; }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +12,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has its background commands ignore Ctrl-C, and they hand that on to what they start;
     # what the tests start is to be interrupted as in the foreground.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_TRACED = "COVERAGE_PROCESS_CONFIG"
+"""By this variable coverage.py begins in each process that is started."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Have what a test marked `untraced` starts run without the measurement of its coverage."""
+    traced = os.environ.pop(_TRACED, None) if item.get_closest_marker("untraced") else None
+    try:
+        return (yield)
+    finally:
+        if traced is not None:
+            os.environ[_TRACED] = traced
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

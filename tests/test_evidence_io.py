@@ -129,7 +129,7 @@ def same(one: Any, two: Any) -> bool:
 
 
 @given(EVIDENCE)
-@settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_evidence_comes_back(evidence: Evidence) -> None:
     """Whatever evidence holds comes back with its types, and is the same bytes once more."""
     data = evidence_to_json(evidence)

@@ -16,9 +16,10 @@ from validator.loader import load_suites
 from validator.sources.collector.limits import Limits
 from validator.sources.collector.server import Collector, Listen
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.untraced]
 
 
+@pytest.mark.slow
 @pytest.mark.req("V-03", "V-04", "V-05", "V-06", "P-10", "R-02")
 def test_the_demonstration_holds_what_it_promises(tmp_path: Path) -> None:
     """The good run passes, every break is caught, the code is 0, and nobody is left behind."""

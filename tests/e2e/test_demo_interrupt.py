@@ -11,7 +11,7 @@ import pytest
 from pipeline.testing import poll_until
 from tests.e2e.command import Running, running
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.untraced]
 _MOMENTS = {
     "while the pipeline starts": "starting the pipeline",
     "in a run": "everything as it should be",

@@ -10,7 +10,7 @@ import pytest
 from pipeline.testing import poll_until
 from tests.e2e.command import Stage
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.untraced]
 _NONE = {"jobs": 0, "documents": 0, "vectors": 0}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -80,22 +81,14 @@ def test_the_end_of_a_child_wakes() -> None:
     waking = Wakeup()
     try:
         assert select.select([waking.fileno()], [], [], 0)[0] == []
-        pids = [_forked() for _ in range(3)]
-        assert select.select([waking.fileno()], [], [], 5)[0] == [waking.fileno()]
-        for pid in pids:
-            os.waitpid(pid, 0)
+        children = [subprocess.Popen([sys.executable, "-S", "-c", ""]) for _ in range(3)]
+        assert select.select([waking.fileno()], [], [], 30)[0] == [waking.fileno()]
+        assert [child.wait() for child in children] == [0] * 3
         waking.clear()
         waking.clear()
         assert select.select([waking.fileno()], [], [], 0)[0] == []
+        wakeup.no_more()
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
     finally:
         waking.close()
         signal.signal(signal.SIGCHLD, before)
-
-
-def _forked() -> int:
-    """Fork a child that ends at once, as a service is forked."""
-    pid = os.fork()
-    if pid == 0:
-        wakeup.no_more()
-        os._exit(0 if signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL else 1)
-    return pid

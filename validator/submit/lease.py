@@ -22,6 +22,8 @@ from validator.templates import context, settled
 _FAILURES = 3
 """How often in a row the lease's own server may fail before it is not asked for the lease again."""
 _LONGEST_PAUSE = 1.0
+_LEAST = 0.05
+"""Seconds: with less than this left no renewal can be answered, and its time-out says nothing."""
 
 
 class NotOurTurnError(SubmitError):
@@ -154,7 +156,7 @@ class Lease:
             left = tenure.until - self._clock.monotonic()
             if tenure.over.is_set() or tenure.lost:
                 return
-            if left <= 0:
+            if left <= _LEAST:
                 tenure.lost = self._ran_out(tenure)
                 return
             request = self._settings.renew or self._settings.acquire
