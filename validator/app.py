@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -39,6 +39,7 @@ from validator.suite import Suite
 from validator.templates import settled
 from validator.traces import parent_id_for
 from validator.turns import Turn, Turns, not_submitted
+from validator.waiting import until_done
 
 PATIENCE = 5.0
 """Seconds beyond its lag budget that a source may take to answer, or to show that it works: long
@@ -352,6 +353,6 @@ def _host_port(listen: str) -> tuple[str, int]:
 
 def _first_failure(futures: Sequence[Future[None]]) -> None:
     """Wait for all; raise the first error of any."""
-    wait(futures)
+    until_done(futures)
     for future in futures:
         future.result()

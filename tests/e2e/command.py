@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -92,6 +93,14 @@ class Running:
     def end(self, number: signal.Signals, seconds: float = 30) -> Said:
         """Send it a signal and wait for its end."""
         self.process.send_signal(number)
+        return self.ended(seconds)
+
+    def end_by_thread(self, number: signal.Signals, seconds: float = 30) -> Said:
+        """Send a signal as the kernel may: to a thread of it that is not the main one."""
+        tasks = sorted(int(task.name) for task in Path(f"/proc/{self.process.pid}/task").iterdir())
+        last = tasks[-1]
+        assert last != self.process.pid, "it has one thread"
+        assert ctypes.CDLL(None).tgkill(self.process.pid, last, int(number)) == 0
         return self.ended(seconds)
 
     def ended(self, seconds: float = 30) -> Said:

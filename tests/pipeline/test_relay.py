@@ -13,6 +13,7 @@ import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from psycopg import OperationalError
+from redis import Redis
 
 from pipeline import celery_app, jobs, mark, metrics, outbox
 from pipeline.actions import TRIES, Actions, Chunker
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
     from psycopg_pool import ConnectionPool
-    from redis import Redis
 
 pytestmark = [pytest.mark.process, pytest.mark.req("H-01", "P-12")]
 
@@ -315,7 +315,7 @@ def test_threads_publish_at_once_and_after_an_outage(
             poll_until(lambda: stage.count("scrape", "failed") >= 2, "attempts that fail")
             with (
                 servers.redis(tmp_path / "redis", str(port)) as broker,
-                servers.client(broker) as redis,
+                Redis.from_url(broker) as redis,
             ):
                 poll_until(lambda: redis.llen("scrape") == 1, "the job published")
                 inserted(pool)

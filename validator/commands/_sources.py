@@ -15,6 +15,7 @@ from validator.app import App
 from validator.config import Settings, environment, load_settings
 from validator.probe import Probe, Problem, SourceState
 from validator.report.sources import HEAD, lines, remarks, render_json, row, sentence
+from validator.waiting import until_done
 
 _AT_ONCE = 32
 
@@ -44,6 +45,7 @@ def ask(app: App, settings: Settings) -> Sequence[SourceState]:
             )
             for source in app.sources
         ]
+        until_done(futures)
         return [future.result() for future in futures]
     finally:
         interrupted.set()  # without effect when all have answered

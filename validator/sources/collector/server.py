@@ -21,6 +21,7 @@ from validator.sources.collector.limits import Limits
 from validator.sources.collector.metrics import MetricStore
 from validator.sources.collector.receiver import HttpReceiver
 from validator.sources.collector.store import Store
+from validator.waiting import until_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Collector:
         """Return when it has ended (by `stop` in another thread, or by a failure)."""
         thread = self._thread
         if thread is not None:
-            thread.join()
+            until_ended(thread)
 
 
 class _Server(uvicorn.Server):
