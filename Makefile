@@ -27,6 +27,9 @@ demo: $(READY) ## a good run on a real pipeline, then every break of its instrum
 test: $(READY) system ## the tests, but for the slow ones
 	@scripts/test.sh
 
+coverage: $(READY) system ## the tests with every line traced: 85 % of all, every branch of checks/
+	@scripts/coverage.sh
+
 test-slow: $(READY) system ## real backends, thousands of trials, whole pipelines once more
 	@mkdir -p .reports
 	@$(BIN)/python -m pytest --quiet -m "slow and not stack" -n 2 --dist loadfile --timeout 600 \
@@ -73,4 +76,4 @@ test-container: $(READY) ## run the image beside a pipeline: read-only, without 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .reports
 
-.PHONY: help setup demo test test-slow soak stack stack-down test-stack check bench requirements system lock image test-container clean
+.PHONY: help setup demo test coverage test-slow soak stack stack-down test-stack check bench requirements system lock image test-container clean

@@ -1,35 +1,52 @@
-"""What all tests share: the rows that they prove are put into the results."""
+"""What all tests share: who runs where and in what order, and the rows that they prove."""
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has its background commands ignore Ctrl-C, and they hand that on to what they start;
     # what the tests start is to be interrupted as in the foreground.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_TRACED = "COVERAGE_PROCESS_CONFIG"
-"""By this variable coverage.py begins in each process that is started."""
+_SHARING = {
+    "tests/e2e/": ("check", "interrupt", "remote", "switches", "turns"),
+    "tests/pipeline/": ("leases", "openapi", "running", "slo", "sweep", "switches"),
+}
+"""By folder the files whose tests share a pipeline: run by several workers, each had its own."""
+_GROUPS = {
+    f"{folder}test_{name}.py": folder for folder, names in _SHARING.items() for name in names
+}
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Have what a test marked `untraced` starts run without the measurement of its coverage."""
-    traced = os.environ.pop(_TRACED, None) if item.get_closest_marker("untraced") else None
-    try:
-        return (yield)
-    finally:
-        if traced is not None:
-            os.environ[_TRACED] = traced
+class _BySharing(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Gives each file to one worker, and those that share a pipeline to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return _GROUPS.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _BySharing | None:
+    """Have `--dist loadfile` share pipelines."""
+    return _BySharing(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the ids of `@pytest.mark.req` into the JUnit file, for `make requirements`."""
+    """Begin with what takes longest; put the ids of `@pytest.mark.req` into the JUnit file."""
+    items.sort(key=_haste)
     for item in items:
         for marker in item.iter_markers("req"):
             item.user_properties.extend(("req", name) for name in marker.args)
+
+
+def _haste(item: pytest.Item) -> tuple[int, str]:
+    """Sort who shares a pipeline before who starts one or a command, and those before others."""
+    group = _GROUPS.get(item.nodeid.partition("::")[0])
+    if group:
+        return 0, group
+    return 1 if item.get_closest_marker("process") else 2, ""

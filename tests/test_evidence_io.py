@@ -128,6 +128,7 @@ def same(one: Any, two: Any) -> bool:
     return bool(one == two)
 
 
+@pytest.mark.untraced
 @given(EVIDENCE)
 @settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_evidence_comes_back(evidence: Evidence) -> None:
@@ -319,6 +320,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.untraced
 def test_it_is_fast_enough() -> None:
     """10,000 spans of ten attributes take well below a second of work each way."""
     span = samples.GOOD.evidence.spans[0]

@@ -25,6 +25,8 @@ from bench.lag_truth import (
 )
 from validator.testing import FakeClock
 
+pytestmark = pytest.mark.untraced
+
 
 def at(time: float) -> Sighting:
     """Return what a perfect observer saw."""

@@ -66,12 +66,16 @@ BEYOND = {
 }
 
 
+CONFIG = config_schema()
+SUITES = suite_schema(KINDS)
+
+
 def errors(schema: dict[str, Any], value: Any) -> list[str]:
     """Return what the schema finds wrong."""
     return [error.message for error in Draft202012Validator(schema).iter_errors(value)]
 
 
-@pytest.mark.parametrize("schema", [config_schema(), suite_schema(KINDS), suite_schema(CHECKS)])
+@pytest.mark.parametrize("schema", [CONFIG, SUITES, suite_schema(CHECKS)])
 def test_they_are_schemas(schema: dict[str, Any]) -> None:
     """Editors can read them: draft 2020-12."""
     Draft202012Validator.check_schema(schema)
@@ -81,8 +85,8 @@ def test_they_are_schemas(schema: dict[str, Any]) -> None:
 def test_good_examples_are_taken() -> None:
     """What the loader takes, the schema takes."""
     for text in (FULL, GOOD):
-        assert errors(config_schema(), parse(Path("c"), text).value) == []
-    assert errors(suite_schema(KINDS), parse(Path("s"), SUITE).value) == []
+        assert errors(CONFIG, parse(Path("c"), text).value) == []
+    assert errors(SUITES, parse(Path("s"), SUITE).value) == []
 
 
 @pytest.mark.parametrize("path", sorted(INVALID.glob("*.yaml")), ids=lambda path: path.stem)
@@ -92,14 +96,13 @@ def test_bad_examples_are_refused_where_a_schema_can_know(path: Path) -> None:
         value = read(path).value
     except ConfigError:
         return  # not even YAML
-    schema = config_schema() if path.name.startswith("config-") else suite_schema(KINDS)
+    schema = CONFIG if path.name.startswith("config-") else SUITES
     assert bool(errors(schema, value)) is (path.stem not in BEYOND)
 
 
 def test_templates_may_stand_for_numbers() -> None:
     """What a template or a variable gives later is no error now."""
     text = "suite: s\ntarget: t\nchecks: [{spans_of: {service: s, count: %s}, catches: c}]\n"
-    schema = suite_schema(KINDS)
     for count in ('"{{ job.n }}"', '"${COUNT}"', "3"):
-        assert errors(schema, parse(Path("s"), text % count).value) == []
-    assert errors(schema, parse(Path("s"), text % "many").value) != []
+        assert errors(SUITES, parse(Path("s"), text % count).value) == []
+    assert errors(SUITES, parse(Path("s"), text % "many").value) != []

@@ -60,6 +60,7 @@ def test_aliases_are_values() -> None:
     assert parse(PATH, "a: &x [1]\nb: *x\n").value == {"a": [1], "b": [1]}
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("text", ["[" * 2000, "{a: " * 2000, "- " * 2000])
 def test_what_is_nested_too_deeply_is_refused(text: str) -> None:
     """No nesting ends in a stack trace."""

@@ -198,6 +198,7 @@ def test_text_has_contrast(browser: Browser, tmp_path: Path, scheme: str) -> Non
     seen.page.close()
 
 
+@pytest.mark.untraced
 def test_thousands_of_spans_are_bearable(browser: Browser, tmp_path: Path) -> None:
     """5,000 spans are shown within seconds: as many as are bearable, and how many are not."""
     root = samples.GOOD_SPANS[0]

@@ -78,6 +78,7 @@ def test_patience_does_not_grow_without_bound() -> None:
     assert world.decided() < 1 + 3 * 2.0 + 0.5
 
 
+@pytest.mark.untraced
 @pytest.mark.req("X-08")
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_verdicts_follow_the_evidence_with_few_requests(seed: int) -> None:
@@ -106,6 +107,7 @@ def test_verdicts_follow_the_evidence_with_few_requests(seed: int) -> None:
     assert max(asked) <= 12  # traces and logs together
 
 
+@pytest.mark.untraced
 @pytest.mark.req("X-08")
 def test_while_the_job_runs_looks_are_for_what_decides() -> None:
     """What passes with the first span is asked for when that comes, and nothing else then.

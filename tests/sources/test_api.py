@@ -85,6 +85,7 @@ def test_many_traces_fit_into_one_question(rig: Rig) -> None:
     assert rig.session.post(url, data=b"x" * (5 << 20), timeout=30).status_code == 400
 
 
+@pytest.mark.untraced
 def test_large_traces_come_whole(rig: Rig) -> None:
     """A trace of 10,000 spans in many batches is read over the API in order and whole."""
     for first in range(0, 10_000, 1_000):

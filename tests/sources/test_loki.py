@@ -132,6 +132,7 @@ def bodies(answer: Answer) -> list[str]:
     return [line.body for line in answer.logs]
 
 
+@pytest.mark.untraced
 def test_more_lines_than_one_answer_holds_come_page_by_page() -> None:
     """Each once, also where the border lies within one nanosecond."""
     rows = [(START * SECOND + n // 7, f"line {n:05d}") for n in range(12_345)]

@@ -51,6 +51,7 @@ def same(left: AttributeValue, right: AttributeValue) -> bool:
     return left == right
 
 
+@pytest.mark.untraced
 @pytest.mark.req("V-12")
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

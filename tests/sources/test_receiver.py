@@ -107,6 +107,7 @@ def test_broken_gzip_is_refused(rig: Rig, cut: int) -> None:
     assert rig.post("traces", b"plain", Content_Encoding="gzip").status_code == 400
 
 
+@pytest.mark.untraced
 def test_gzip_bomb_takes_no_memory(make_rig: RigMaker) -> None:
     """One gigabyte of zeros in a megabyte of gzip is answered 413, and memory does not grow."""
     rig = make_rig(Limits(inflated=4 << 20))

@@ -164,6 +164,7 @@ def test_resource_attributes_name_the_job_too() -> None:
     assert len(memory.ask(job_id="j").items) == 1
 
 
+@pytest.mark.untraced
 def test_a_trace_is_evicted_in_linear_time() -> None:
     """Four times the spans of one trace take about four times as long to come and to go."""
 
