@@ -27,7 +27,7 @@ demo: $(READY) ## a good run on a real pipeline, then every break of its instrum
 test: $(READY) system ## the tests, but for the slow ones
 	@scripts/test.sh
 
-coverage: $(READY) system ## the tests with every line traced: 85 % of all, every branch of checks/
+coverage: $(READY) system ## the tests with every line traced: 85 % of all, 95 % of each service, all of checks/
 	@scripts/coverage.sh
 
 test-slow: $(READY) system ## real backends, thousands of trials, whole pipelines once more

@@ -31,8 +31,6 @@ from tests.checks.build import existing_job as existing
 from tests.checks.judging import INCOMPLETE, judge, passes
 from validator.model import CoverageState, Evidence, JobState, Phase, Signal, SpanStatus
 
-pytestmark = pytest.mark.untraced
-
 ATTRIBUTES = {"job.id": JOB, "queue.name": "scrape", "request.mode": "async"}
 FIELDS = {"failed_stage": "scraping", "error_code": "http_403", "job_id": JOB}
 DURATION = "request_duration_seconds"

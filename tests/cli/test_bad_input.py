@@ -19,8 +19,6 @@ import pytest
 from tests.cli.transcripts import ROOT, run
 from tests.sources.servers import Canned, Script, always, serving
 
-pytestmark = pytest.mark.untraced
-
 _JOB = Canned(body=b'{"id": "j-1", "status": "done"}')
 _SUITE = """\
 suite: s

@@ -13,8 +13,6 @@ from tests.cli.transcripts import run
 from tests.sources.servers import Canned, always, serving
 from validator.report.sources import sources_schema
 
-pytestmark = pytest.mark.untraced
-
 CONFIG = """\
 targets:
   api: {{submit: {{http: {{url: "http://127.0.0.1:9/jobs", job_id: id}}}}}}

@@ -8,8 +8,6 @@ import pytest
 
 from tests.cli.transcripts import TRANSCRIPTS, prepared, replayed
 
-pytestmark = pytest.mark.untraced
-
 _FILES = sorted(TRANSCRIPTS.glob("*.txt"))
 
 

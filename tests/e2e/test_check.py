@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.command import Checked, Stage
 from validator.report.schema import report_schema
 
-pytestmark = [pytest.mark.process, pytest.mark.untraced]
+pytestmark = pytest.mark.process
 _NONE = {"jobs": 0, "documents": 0, "vectors": 0}
 
 

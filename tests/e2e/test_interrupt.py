@@ -11,7 +11,7 @@ import pytest
 from pipeline.testing import poll_until
 from tests.e2e.command import Running, Said, Stage
 
-pytestmark = [pytest.mark.process, pytest.mark.untraced]
+pytestmark = pytest.mark.process
 End = Callable[[Running, signal.Signals], Said]
 _WAYS = [(signal.SIGINT, Running.end), (signal.SIGTERM, Running.end_by_thread)]
 _NONE = {"jobs": 0, "documents": 0, "vectors": 0}

@@ -12,7 +12,7 @@ from pipeline.testing import poll_until
 from tests.e2e.command import Checked, Running, Stage
 from validator.model import LogLine, Span, Status
 
-pytestmark = [pytest.mark.process, pytest.mark.untraced]
+pytestmark = pytest.mark.process
 KNOWN_AFTER = 11.0
 """Seconds after its start from which the collector knows all of a job that it did not see begin:
 it gives exporters 10 s to send what they had (docs/collector.md)."""

@@ -11,7 +11,7 @@ from pipeline import faults
 from tests.e2e.command import Stage
 from validator.demo import BREAKS, Break, judge_break
 
-pytestmark = [pytest.mark.process, pytest.mark.untraced]
+pytestmark = pytest.mark.process
 _BY_SWITCH = {broken.switches[0]: broken for broken in BREAKS}
 
 

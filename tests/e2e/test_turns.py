@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.command import Checked, Running, Stage
 
-pytestmark = [pytest.mark.process, pytest.mark.untraced, pytest.mark.slow, pytest.mark.req("V-11")]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.req("V-11")]
 TTL = 4.0
 LONG = """\
 suite: long

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from fastapi import HTTPException
+from redis import Redis
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -20,11 +22,11 @@ from pipeline.breaker import Breaker, Limits, State
 from pipeline.cache import Cache
 from pipeline.services import stubs
 from pipeline.settings import Settings
+from tests.pipeline import servers
 from tests.pipeline.clock import Clock
 from tests.pipeline.local import served
 
 if TYPE_CHECKING:
-    from redis import Redis
     from starlette.requests import Request
 
 pytestmark = pytest.mark.req("P-04")
@@ -230,6 +232,21 @@ def test_a_cache_that_is_full_is_still_read(asking: Asking, membership: str) -> 
         assert _verified(membership) == before
     finally:
         asking.redis.config_set("maxmemory", "0")
+
+
+def test_a_cache_that_is_away_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    """Nothing is known and nothing kept; each call of a server that hangs would take seconds."""
+    with servers.redis(tmp_path / "gone") as url:
+        pass
+    breaker = Breaker("cache", Limits(2, 30))
+    gone = Redis.from_url(url, retry=None, socket_connect_timeout=1)
+    cache = Cache(gone, breaker)
+    cache.put("a", b"1", 60)
+    assert cache.get("a") is None
+    assert breaker.state is State.OPEN
+    cache.put("a", b"1", 60)
+    assert cache.get("a") is None
+    gone.close()
 
 
 def test_five_failures_open_the_breaker(refused: Asking, unwell: Unwell, clock: Clock) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.process, pytest.mark.req("P-12", "H-01", "P-09"), pytest.mark.untraced]
+pytestmark = [pytest.mark.process, pytest.mark.req("P-12", "H-01", "P-09")]
 
 SEED: Final = 20261128
 TRIALS: Final = 50

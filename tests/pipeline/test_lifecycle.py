@@ -18,7 +18,7 @@ from pipeline.testing import RunningPipeline, poll_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.process, pytest.mark.untraced, pytest.mark.req("P-01")]
+pytestmark = [pytest.mark.process, pytest.mark.req("P-01")]
 
 
 @pytest.fixture

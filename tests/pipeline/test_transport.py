@@ -32,3 +32,10 @@ def test_an_acknowledgement_that_fails_leaves_room_for_the_next(tmp_path: Path) 
         message.ack()
     assert channel.qos.can_consume()
     app.close()
+
+
+def test_a_visibility_that_is_too_short_is_refused() -> None:
+    """Each task would be taken by a second worker while the first one is at it."""
+    env = {"PIPELINE_BROKER_URL": "redis://127.0.0.1:1/0", "PIPELINE_VISIBILITY_SECONDS": "0.5"}
+    with pytest.raises(LookupError, match=r"PIPELINE_VISIBILITY_SECONDS is 0\.5: it is at least"):
+        celery_app.make(Settings("scraper-worker", env))

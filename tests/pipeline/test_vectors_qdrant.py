@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -404,4 +405,12 @@ def _remote(url: str) -> VectorStore:
 def test_a_store_that_is_not_known_is_refused(env: dict[str, str], told: str) -> None:
     """At the start, with what is wrong and what there is."""
     with pytest.raises(LookupError, match=told):
+        open_store(Settings("search", env))
+
+
+def test_qdrant_without_its_client_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "qdrant_client", None)
+    env = {"PIPELINE_VECTOR_STORE": "qdrant", "PIPELINE_QDRANT_URL": "http://127.0.0.1:1"}
+    with pytest.raises(LookupError, match=r"pip install 'obs-validator\[qdrant\]'"):
         open_store(Settings("search", env))
