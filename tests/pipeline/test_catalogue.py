@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def test_every_switch_changes_processes_that_exist(name: str) -> None:
 def test_every_switch_is_documented(name: str) -> None:
     """The page about the pipeline names every switch."""
     assert f"`{name}`" in (_ROOT / "docs" / "pipeline.md").read_text()
+
+
+def test_every_variable_is_documented() -> None:
+    """The page about the pipeline names every variable that is read."""
+    code = "".join(path.read_text() for path in (_ROOT / "pipeline").rglob("*.py"))
+    read = set(re.findall(r"PIPELINE_[A-Z_]*[A-Z]", code))
+    told = (_ROOT / "docs" / "pipeline.md").read_text().partition("\n## Settings\n")[2]
+    whose = {f"PIPELINE_{key}_KEY" for key in ("USER", "VALIDATOR", "SERVICE")}
+    where = {f"PIPELINE_{name.upper().replace('-', '_')}_URL" for name in layout.ALL}
+    assert sorted(name for name in read - whose - where if f"`{name}`" not in told) == []
 
 
 def test_a_service_gets_only_its_own_switches() -> None:
