@@ -11,6 +11,7 @@ want() { # command, package, what is left out without it
 }
 want chromium chromium "the tests that look at the HTML report in a browser"
 want prometheus prometheus "the tests against a real Prometheus"
+want nginx nginx-light "the tests of the edge of the stack"
 want prometheus-alertmanager prometheus-alertmanager "the tests against a real Alertmanager"
 [ ${#missing[@]} -gt 0 ] || exit 0
 

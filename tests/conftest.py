@@ -15,7 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 _SHARING = {
     "tests/e2e/": ("check", "interrupt", "remote", "switches", "turns"),
-    "tests/pipeline/": ("leases", "openapi", "running", "slo", "sweep", "switches"),
+    "tests/pipeline/": ("edge_nginx", "leases", "openapi", "running", "slo", "sweep", "switches"),
 }
 """By folder the files whose tests share a pipeline: run by several workers, each had its own."""
 _GROUPS = {

@@ -46,8 +46,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_all_of_the_stack_is_there_with_exact_tags(services: dict[str, Any]) -> None:
-    """Tempo, Loki, Prometheus, Alertmanager, Grafana, the pipeline, the validator."""
-    backends = {"tempo", "loki", "prometheus", "alertmanager", "grafana"}
+    """Tempo, Loki, Prometheus, Alertmanager, Grafana, the pipeline behind nginx, the validator."""
+    backends = {"tempo", "loki", "prometheus", "alertmanager", "grafana", "edge"}
     assert set(services) == backends | set(OURS)
     for name in backends:
         image = services[name]["image"]
@@ -112,6 +112,10 @@ def test_what_is_named_in_the_environment_is_a_service_and_one_of_its_ports(
         int(value) for name, value in environment.items() if name.endswith("_PORT")
     }
     assert len(ports["pipeline"]) == 8
+    edge = (CONFIG / "nginx.conf").read_text()
+    ports["edge"] = {int(port) for port in re.findall(r"listen (\d+);", edge)}
+    (upstream,) = re.findall(r"proxy_pass http://pipeline:(\d+);", edge)
+    assert upstream == environment["PIPELINE_ORCHESTRATOR_PORT"]
     named = 0
     for service in services.values():
         for value in service.get("environment", {}).values():
