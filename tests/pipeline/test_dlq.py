@@ -254,6 +254,21 @@ def test_a_task_that_ends_its_worker_is_given_up(at_work: Worker) -> None:
     goes_on(at_work)
 
 
+def test_a_worker_takes_no_more_than_it_runs(at_work: Worker) -> None:
+    """What waits is anybody's: a worker that is killed has one task in hand, and not four."""
+    for _ in range(4):
+        at_work.send("test.lingers", seconds=0.4)
+    seen: set[int] = set()
+
+    def all_run() -> bool:
+        seen.add(at_work.redis.hlen("unacked"))
+        return at_work.redis.llen("scrape") == 0
+
+    poll_until(all_run, "all tasks taken")
+    at_work.wait_until_idle()
+    assert max(seen) == 1
+
+
 @pytest.mark.slow
 def test_a_task_that_takes_too_long_is_given_up(at_work: Worker) -> None:
     """It is ended before another worker would take it, and not run again."""

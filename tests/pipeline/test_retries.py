@@ -44,7 +44,9 @@ def _scrape(_task: Any) -> None:
 
 def _running(app: Any, **request: Any) -> Any:
     """Return a task as it is while it is run; `request` has what it was sent with."""
-    found = app.task(name=celery_app.SCRAPE_TASK, bind=True, max_retries=None)(_scrape)
+    found = app.task(name=celery_app.SCRAPE_TASK, bind=True, shared=False, max_retries=None)(
+        _scrape
+    )
     found.push_request(id="t-1", args=(), kwargs={}, called_directly=False, **request)
     return found
 
