@@ -239,7 +239,7 @@ def test_a_run_that_loses_its_lease_ends_early_and_is_cleaned_up(
 
     target.on["POST jobs"] = steal
     try:
-        with app(tmp_path, url, "ttl: 500ms") as made:
+        with app(tmp_path, url, "ttl: 3s") as made:
             (run,) = made.check([suite("a")], Watching())
     finally:
         over.set()

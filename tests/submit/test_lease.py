@@ -226,7 +226,7 @@ def test_runs_of_one_process_share_it(store: tuple[Store, str], tmp_path: Path) 
 def test_somebody_else_who_has_it_ends_the_run(store: tuple[Store, str], tmp_path: Path) -> None:
     """Who is told of the loss may end; the lease is not given back for the other."""
     kept, url = store
-    lease = lease_of(tmp_path, url, more="ttl: 600ms")
+    lease = lease_of(tmp_path, url, more="ttl: 3s")
     lost = threading.Event()
     tenure = lease.take(mark(), lost.set, Wait().waiting())
     with kept.lock:
