@@ -31,6 +31,7 @@ class _BySharing(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no ty
         return _GROUPS.get(file, file)
 
 
+@pytest.hookimpl(optionalhook=True)  # the tests of images run without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _BySharing | None:
     """Have `--dist loadfile` share pipelines."""
     return _BySharing(config, log) if config.getoption("dist") == "loadfile" else None
