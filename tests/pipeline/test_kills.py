@@ -316,7 +316,8 @@ def test_without_restarts_what_ends_stays_down(tmp_path: Path) -> None:
             return bool(status["state"] == "ended" and status["restart_in"] is None)
 
         poll_until(down, "the end of search")
-        assert "search was ended by SIGKILL\n" in (state / "supervisor.log").read_text()
+        log, told = state / "supervisor.log", "search was ended by SIGKILL\n"
+        poll_until(lambda: told in log.read_text(), "a word of it in the log")
     finally:
         control.ask(state, {"op": "down"})
         control.wait_until_free(state)
