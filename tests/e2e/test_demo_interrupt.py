@@ -32,7 +32,14 @@ def _worker_log(played: Running) -> str:
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("moment", list(_MOMENTS))
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "while the pipeline starts",
+        "in a run",
+        pytest.param("between two runs", marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupt_at_any_moment_ends_it_all(
     tmp_path: Path, moment: str, number: signal.Signals
 ) -> None:

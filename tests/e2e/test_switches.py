@@ -44,7 +44,10 @@ def test_a_break_is_caught_by_its_checks_alone(stage: Stage, name: str) -> None:
     "names",
     [
         (faults.ATTRIBUTE_DROPPED, faults.CONTEXT_LOST_IN_QUEUE),
-        (faults.SERVICE_SAMPLES_NOTHING, faults.OPERATION_LABEL_MISSING),
+        pytest.param(
+            (faults.SERVICE_SAMPLES_NOTHING, faults.OPERATION_LABEL_MISSING),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=" and ".join,
 )

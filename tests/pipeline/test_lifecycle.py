@@ -51,7 +51,13 @@ def _is_gone(process: psutil.Process) -> bool:
         return True
 
 
-@pytest.mark.parametrize(("number", "page"), [(signal.SIGTERM, "slow"), (signal.SIGINT, "article")])
+@pytest.mark.parametrize(
+    ("number", "page"),
+    [
+        pytest.param(signal.SIGTERM, "slow", marks=pytest.mark.slow),
+        (signal.SIGINT, "article"),
+    ],
+)
 def test_nothing_outlives_the_supervisor(state: Path, number: signal.Signals, page: str) -> None:
     """Told to end in the middle of a job, all of it ends."""
     pipeline = RunningPipeline(state)
@@ -127,7 +133,12 @@ def test_detached_pipeline_is_up_then_down(state: Path) -> None:
     ("variable", "value", "told"),
     [
         ("PIPELINE_HOPS", "both", ["ended with exit code 1", "PIPELINE_HOPS is 'both'"]),
-        ("OTEL_TRACES_EXPORTER", "jaeger", ["ended with exit code 1", "OTEL_TRACES_EXPORTER"]),
+        pytest.param(
+            "OTEL_TRACES_EXPORTER",
+            "jaeger",
+            ["ended with exit code 1", "OTEL_TRACES_EXPORTER"],
+            marks=pytest.mark.slow,
+        ),
         ("PIPELINE_SEARCH_PORT", "many", ["search cannot have the port many"]),
         ("PIPELINE_LISTEN", "8.8.8.8", ["PIPELINE_LISTEN is '8.8.8.8'"]),
     ],
