@@ -3,7 +3,7 @@
 set -euo pipefail
 mkdir -p .reports
 report() { .venv/bin/python -m coverage report --show-missing "$@"; }
-.venv/bin/python -m pytest --quiet -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
+.venv/bin/python -m pytest --quiet -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
   -m "not untraced and not slow and not stack and not soak"
 .venv/bin/python -m pytest --quiet -n 2 --dist loadfile --cov --cov-append --cov-report= -m slow \
   tests/pipeline/test_sweep.py tests/pipeline/test_dlq.py

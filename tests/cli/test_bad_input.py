@@ -114,7 +114,7 @@ def _nobody() -> Iterator[str]:
 def _configured(folder: Path, checks: str, target: str, pages: str, collector: str) -> None:
     follow = {"url": f"{target}/jobs/j-1", "status": "status", "done": ["done"], "timeout": "500ms"}
     http = {"url": f"{target}/jobs", "job_id": "id", "timeout": "500ms", "follow": follow}
-    source = {"lag_budget": "50ms", "timeout": "500ms"}
+    source = {"lag_budget": "50ms", "timeout": "2s"}
     settings = {
         "targets": {"api": {"submit": {"http": http}}},
         "sources": {
@@ -161,6 +161,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
 
 
 @pytest.mark.process
+@pytest.mark.untraced
 @pytest.mark.req("V-02", "V-13")
 @pytest.mark.parametrize("name", list(ROWS))
 def test_what_misbehaves_is_named(ended: dict[str, tuple[int, str]], name: str) -> None:
