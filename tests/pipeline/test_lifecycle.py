@@ -133,12 +133,7 @@ def test_detached_pipeline_is_up_then_down(state: Path) -> None:
     ("variable", "value", "told"),
     [
         ("PIPELINE_HOPS", "both", ["ended with exit code 1", "PIPELINE_HOPS is 'both'"]),
-        pytest.param(
-            "OTEL_TRACES_EXPORTER",
-            "jaeger",
-            ["ended with exit code 1", "OTEL_TRACES_EXPORTER"],
-            marks=pytest.mark.slow,
-        ),
+        ("OTEL_TRACES_EXPORTER", "jaeger", ["ended with exit code 1", "OTEL_TRACES_EXPORTER"]),
         ("PIPELINE_SEARCH_PORT", "many", ["search cannot have the port many"]),
         ("PIPELINE_LISTEN", "8.8.8.8", ["PIPELINE_LISTEN is '8.8.8.8'"]),
     ],
