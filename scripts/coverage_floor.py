@@ -1,4 +1,4 @@
-"""`python -m scripts.coverage_floor SHARE FILES...`: no file below so many percent of its lines.
+"""`python -m scripts.coverage_floor SHARE --include=PATTERNS`: no file below SHARE % of its lines.
 
 `coverage report --fail-under` looks at the sum of all files, where a large one hides a small one.
 """

@@ -60,7 +60,6 @@ def edge(whole: RunningPipeline, tmp_path: Path) -> Iterator[Edge]:
         assert text.count(shipped) == 1
         text = text.replace(shipped, here)
     (tmp_path / "nginx.conf").write_text(text)
-    port.held.close()
     with (tmp_path / "error.log").open("w") as errors:
         process = subprocess.Popen(
             [str(NGINX), "-c", str(tmp_path / "nginx.conf"), "-g", "daemon off;"], stderr=errors
@@ -73,6 +72,7 @@ def edge(whole: RunningPipeline, tmp_path: Path) -> Iterator[Edge]:
         found.client.close()
         process.send_signal(signal.SIGQUIT)
         process.wait(10)
+        port.held.close()
 
 
 def _is_up(edge: Edge, process: subprocess.Popen[bytes], folder: Path) -> bool:
