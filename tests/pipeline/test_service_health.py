@@ -69,14 +69,14 @@ def test_one_that_hangs_takes_a_second_and_no_more(
     try:
         begun = time.monotonic()
         found = client.get("/health").json()["dependencies"]
-        again = client.get("/health").json()["dependencies"]
+        again = [client.get("/health").json()["dependencies"] for _ in range(4)]
         took = time.monotonic() - begun
     finally:
         go_on.set()
     assert found["hangs"]["error"] == "no answer within 1 s"
     assert found["well"]["status"] == "ok"
-    assert again == found
-    assert 1.0 <= took < 2.0
+    assert again == [found] * 4
+    assert 1.0 <= took < 4.0
 
 
 def test_who_asks_often_asks_no_dependency_more(client: httpx.Client, known: Dependencies) -> None:

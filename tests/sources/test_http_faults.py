@@ -276,7 +276,7 @@ def test_each_fault_is_told_apart_in_time(fault: Fault) -> None:
     assert caught.value.failure is fault.failure, caught.value
     assert fault.words in caught.value.detail
     assert "t0ps3cret" not in str(caught.value)
-    assert took < 1.5
+    assert took < 5
 
 
 def test_a_bomb_is_stopped_early() -> None:

