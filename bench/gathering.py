@@ -13,6 +13,7 @@ from bench.lag_runs import Readable, source
 from bench.scale import growth
 from bench.shapes import job_of, tree
 from validator.channel import channels
+from validator.found import Found
 from validator.gather import Gather
 from validator.model import Coverage, CoverageState, Job, Signal, Span
 
@@ -62,7 +63,7 @@ def _once(size: int, *, remote: bool) -> tuple[float, float, float]:
 def _gather(read: Readable) -> Gather:
     return Gather(
         channels=channels([read], frozenset(), frozenset({Signal.TRACES})),
-        job_id_keys=("job.id",),
+        found=Found(("job.id",)),
         skew=0.05,
         settle=2.0,
         patience=5.0,

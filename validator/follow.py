@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from validator.executor import Done, Executor
-from validator.gather import with_traces
 from validator.model import Job, JobState, TraceRef
 from validator.ports import Mark, Progress, Submitter
+from validator.traces import with_traces
 
 _ENDED = (JobState.PASSED, JobState.FAILED, JobState.UNKNOWN)
 _RETRY_FOLLOW = 0.25

@@ -1,4 +1,4 @@
-"""What a run has gathered, and what it knows of each source: state without I/O and without a clock.
+"""What a run knows of each source, and when each is due: state without I/O and without a clock.
 
 `Gather` is told what was asked and answered, and says what is due. The loop in `run.py` does the
 asking.
@@ -7,30 +7,25 @@ asking.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from validator import poll
 from validator.channel import Channel
 from validator.coverage import Asked, Moment, cover, patience_ends
 from validator.errors import SourceError, SourceFailure
+from validator.found import Found
 from validator.habit import Arrival
 from validator.looks import OF_THE_JOB, Outlook, cost_of, next_look
 from validator.model import (
-    Alert,
     Coverage,
     Evidence,
     Job,
-    LogLine,
-    Phase,
     Sample,
-    SearchHit,
     Signal,
     SourceReport,
     Span,
-    TraceRef,
 )
 from validator.ports import Answer, Question, Source
-from validator.traces import parent_id_for, select
 
 GATHERED = (Signal.TRACES, Signal.LOGS, Signal.METRICS, Signal.ALERTS, Signal.SEARCH)
 """What sources are asked for."""
@@ -48,21 +43,15 @@ _NEAR = 1.0
 
 @dataclass(slots=True)
 class Gather:
-    """Everything gathered in one run; the union of all answers."""
+    """What a run has found, and what is known of each source."""
 
     channels: list[Channel]
-    job_id_keys: tuple[str, ...]
+    found: Found
     skew: float
     settle: float
     patience: float
     began: float
     control: str
-    spans: dict[tuple[str, str], Span] = field(default_factory=dict)
-    logs: dict[object, LogLine] = field(default_factory=dict)
-    before: dict[object, Sample] = field(default_factory=dict)
-    after: dict[object, Sample] = field(default_factory=dict)
-    alerts: list[Alert] = field(default_factory=list)
-    hits: dict[tuple[str, str], SearchHit] = field(default_factory=dict)
     last_new: dict[Signal, float] = field(default_factory=dict)
     missing: frozenset[Signal] = frozenset()
     planted: set[str] = field(default_factory=set)
@@ -71,7 +60,7 @@ class Gather:
         """Return what to ask for, as far as the job is known by now."""
         return Question(
             job_id=job.id,
-            job_id_keys=self.job_id_keys,
+            job_id_keys=self.found.job_id_keys,
             trace_ids=frozenset(ref.trace_id for ref in job.traces),
             since=self.began - self.skew,
             until=now + self.skew,
@@ -102,9 +91,7 @@ class Gather:
         channel.pushed_before = (
             {(s.service, s.instance) for s in answer.samples} if answer else set()
         )
-        for sample in answer.samples if answer else ():
-            key = _sample_key(sample)
-            self.before[key] = replace(sample, phase=Phase.BEFORE, source=channel.source.name)
+        self.found.add_baseline(channel.source.name, answer.samples if answer else ())
 
     def take(self, channel: Channel, asked: float, answer: Answer, now: float) -> bool:
         """Take an answer into the evidence; return whether it had anything new."""
@@ -132,22 +119,6 @@ class Gather:
             self.last_new[channel.signal] = max(came, self.last_new.get(channel.signal, 0.0))
         return new
 
-    def named_job(self, job: Job) -> Job:
-        """Return the job with the id that its trace names, if it was known by its trace alone.
-
-        A trace that names several jobs, or none, tells nothing.
-        """
-        if job.id or not job.existing:
-            return job
-        given = {ref.trace_id for ref in job.traces}
-        values = {
-            span.attributes[key]
-            for span in self.spans.values()
-            for key in self.job_id_keys
-            if span.trace_id in given and isinstance(span.attributes.get(key), str)
-        }
-        return replace(job, id=str(values.pop())) if len(values) == 1 else job
-
     def forget_stale(self, job: Job, now: float) -> None:
         """Forget the fullness of answers to questions that did not name all of the job's traces."""
         known = frozenset(ref.trace_id for ref in job.traces)
@@ -165,41 +136,23 @@ class Gather:
             channel.partial = error.detail
 
     def _add(self, channel: Channel, answer: Answer, now: float) -> bool:
-        had = len(channel.known)
-        given: set[object] = set()
-        new = False
-        for span in answer.spans:
-            given.add(key := (span.trace_id, span.span_id))
-            if key not in self.spans:
-                self.spans[key] = span
-                new = True
-                self._note_lag(channel, now, span)
-                self._note_arrival(channel, now, span.end, span.trace_id)
-        for line in answer.logs:
-            given.add(key_of_line := _line_key(line))
-            if key_of_line not in self.logs:
-                self.logs[key_of_line] = line
-                new = True
-                self._note_arrival(channel, now, line.time)
-        for sample in answer.samples:
-            given.add(key_of_sample := _sample_key(sample))
-            other = self.after.get(key_of_sample)
-            if (
-                channel.pushed_before is not None
-                and channel.pushing
-                and ((sample.service, sample.instance) not in channel.pushed_before)
-            ):
-                channel.baseline = channel.baseline or (
-                    f"{sample.service} {sample.instance} had pushed no metrics before the job: "
-                    "what its totals were then is not known"
-                )
-            new = new or other is None or repr(other.value) != repr(sample.value)  # NaN is NaN
-            self.after[key_of_sample] = sample
-        if channel.signal is Signal.SEARCH:
-            new = self._add_hits(channel, answer, now)
-        if channel.signal is Signal.ALERTS:
-            new = self._add_alerts(channel, answer)
-        lost = len(channel.known - given) if had and answer.full else 0
+        added = self.found.add(channel.source.name, channel.signal, answer, now)
+        for span in added.spans:
+            self._note_lag(channel, now, span)
+            self._note_arrival(channel, now, span.end, span.trace_id)
+        for line in added.logs:
+            self._note_arrival(channel, now, line.time)
+        for _ in added.hits:
+            self._note_arrival(channel, now, 0)
+        if channel.pushing and not channel.baseline:
+            channel.baseline = _unread_before(channel, answer.samples)
+        self._compare(channel, added.given, full=answer.full)
+        return added.any
+
+    @staticmethod
+    def _compare(channel: Channel, given: set[object], *, full: bool) -> None:
+        """Note what an answer lacks that an earlier one had."""
+        lost = len(channel.known - given) if full else 0
         channel.lacked = ""
         if lost and channel.signal in OF_THE_JOB:
             channel.lacked = (
@@ -208,26 +161,6 @@ class Gather:
             )
             channel.findings[channel.lacked] = None
         channel.known |= given
-        return new
-
-    def _add_hits(self, channel: Channel, answer: Answer, now: float) -> bool:
-        """Note which traces a search has found, and when it did first."""
-        name = channel.source.name
-        hits = {(name, ref.trace_id): SearchHit(ref.trace_id, name, now) for ref in answer.traces}
-        new = hits.keys() - self.hits.keys()
-        for _ in new:
-            self._note_arrival(channel, now, 0)
-        self.hits = {**hits, **self.hits}
-        return bool(new)
-
-    def _add_alerts(self, channel: Channel, answer: Answer) -> bool:
-        """Take what a source shows of alerts now in place of what it showed before."""
-        name = channel.source.name
-        before = [alert for alert in self.alerts if alert.source == name]
-        self.alerts = [*(one for one in self.alerts if one.source != name), *answer.alerts]
-        return [replace(one, seen=0.0) for one in before] != [
-            replace(one, seen=0.0) for one in answer.alerts
-        ]
 
     def _note_lag(self, channel: Channel, now: float, span: Span) -> None:
         """Measure how late a new span is, as far as it was looked for when it came.
@@ -393,31 +326,20 @@ class Gather:
                 channel.next_at = due if channel.next_at is None else min(due, channel.next_at)
 
     def evidence(self, job: Job, now: float, coverage: Mapping[Signal, Coverage]) -> Evidence:
-        """Return all that is evidence of the job, in an order of its own."""
-        spans = select(self.spans.values(), job, self.job_id_keys)
-        logs = [line for line in self.logs.values() if not self._of_another(line, job)]
+        """Return all that is evidence of the job."""
         return Evidence(
             job=job,
-            spans=tuple(sorted(spans, key=lambda s: (s.start, s.trace_id, s.span_id))),
-            logs=tuple(sorted(logs, key=lambda line: (line.time, line.body))),
-            samples=(*_ordered(self.before.values()), *_ordered(self.after.values())),
-            alerts=tuple(self.alerts),
-            hits=tuple(self.hits.values()),
+            spans=self.found.spans_of(job),
+            logs=self.found.logs_of(job),
+            samples=self.found.samples(),
+            alerts=tuple(self.found.alerts),
+            hits=tuple(self.found.hits.values()),
             sources=self.reports(),
             coverage=coverage,
-            job_id_keys=self.job_id_keys,
+            job_id_keys=self.found.job_id_keys,
             skew=self.skew,
             now=now,
         )
-
-    def _of_another(self, line: LogLine, job: Job) -> bool:
-        """Whether a line of a trace that jobs may share names another job (and not this one)."""
-        via = {ref.trace_id: ref.via for ref in reversed(job.traces)}.get(line.trace_id, "")
-        if via not in ("job_id", "link", "search"):
-            return False
-        keys = map(line.key_for, self.job_id_keys)
-        named = [line.attributes[key] for key in keys if key]
-        return bool(named) and job.id not in map(str, named)
 
     def reports(self) -> tuple[SourceReport, ...]:
         """Return what each channel did, in the order of the configuration."""
@@ -441,21 +363,6 @@ class Gather:
         )
 
 
-def with_traces(job: Job, found: Iterable[TraceRef]) -> Job:
-    """Return the job with traces added that it did not have.
-
-    An existing job may have been submitted by a validator: then the parent that it sent, which is
-    derived from the trace's id, is known not to be exported.
-    """
-    known = {ref.trace_id for ref in job.traces}
-    more = sorted({ref for ref in found if ref.trace_id not in known}, key=lambda r: r.trace_id)
-    if not more:
-        return job
-    first = (job.traces or more)[0].trace_id
-    parent = job.sent_parent or (parent_id_for(first) if job.existing else "")
-    return replace(job, traces=(*job.traces, *more), sent_parent=parent)
-
-
 def _shows_nothing(answer: Answer) -> bool:
     """Whether an answer is what any empty tenant would answer."""
     nothing = _shows_nothing_of_the_run(answer) and not answer.samples
@@ -466,17 +373,14 @@ def _shows_nothing_of_the_run(answer: Answer) -> bool:
     return not (answer.spans or answer.logs or answer.traces)
 
 
-def _ordered(samples: Iterable[Sample]) -> list[Sample]:
-    return sorted(
-        samples, key=lambda s: (s.source, s.instance, s.name, str(sorted(s.labels.items())))
-    )
-
-
-def _line_key(line: LogLine) -> object:
-    own = (line.time, line.service, line.instance, line.severity, line.body)
-    fields = repr((sorted(line.attributes.items()), sorted(line.resource.items())))
-    return (own, line.trace_id, line.span_id, line.sampled, fields)
-
-
-def _sample_key(sample: Sample) -> object:
-    return (sample.service, sample.instance, sample.name, tuple(sorted(sample.labels.items())))
+def _unread_before(channel: Channel, samples: Iterable[Sample]) -> str:
+    """Return whose totals before the job are not known, for they had pushed none; else empty."""
+    if channel.pushed_before is None:
+        return ""
+    for sample in samples:
+        if (sample.service, sample.instance) not in channel.pushed_before:
+            return (
+                f"{sample.service} {sample.instance} had pushed no metrics before the job: "
+                "what its totals were then is not known"
+            )
+    return ""

@@ -16,13 +16,15 @@ from validator.channel import Channel, channels
 from validator.errors import SourceError, SourceFailure, ValidatorError
 from validator.executor import Done, Executor
 from validator.follow import Follower, Step
-from validator.gather import Gather, with_traces
+from validator.found import Found
+from validator.gather import Gather
 from validator.judging import Judging, verdicts_of_record
 from validator.looks import OF_THE_JOB
 from validator.model import JobState, Run, Signal
 from validator.plan import Parts, Plan, new_job
 from validator.ports import Answer, Plantable, Waking
 from validator.second_look import second_look
+from validator.traces import with_traces
 
 _LONGEST_WAIT = 3600.0
 _READINGS = 3
@@ -64,7 +66,7 @@ class SuiteRun:
         )
         self.gather = Gather(
             channels=channels(plan.sources, plan.metrics, plan.judge.signals()),
-            job_id_keys=plan.target.job_id_keys,
+            found=Found(plan.target.job_id_keys),
             skew=plan.suite.skew,
             settle=plan.suite.settle,
             patience=plan.patience,
@@ -269,8 +271,8 @@ class SuiteRun:
             self.follower.job = with_traces(before, done.value.traces)
             if self.gather.take(channel, done.asked, done.value, now):
                 self.judging.stale = True
-                self._tell("gathering", f"{len(self.gather.spans)} spans")
-            self.follower.job = self.gather.named_job(self.follower.job)
+                self._tell("gathering", f"{len(self.gather.found.spans)} spans")
+            self.follower.job = self.gather.found.named_job(self.follower.job)
             self.gather.forget_stale(self.follower.job, now)
         self.gather.plan(channel, self.follower.job, now, done.asked)
         if self.follower.job is not before:

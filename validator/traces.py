@@ -1,12 +1,13 @@
-"""Which spans are evidence of one job: the row "Which traces?" of the rules of judging."""
+"""Which traces a job has, and which spans are evidence of it: "Which traces?" of the rules."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from validator.model import Job, Span
+from validator.model import Job, Span, TraceRef
 
 Key = tuple[str, str]
 
@@ -18,6 +19,21 @@ def parent_id_for(trace_id: str) -> str:
     was submitted earlier, or by another validator, is known as such too.
     """
     return hashlib.sha256(b"obs-validator parent " + trace_id.encode()).hexdigest()[:16]
+
+
+def with_traces(job: Job, found: Iterable[TraceRef]) -> Job:
+    """Return the job with traces added that it did not have.
+
+    An existing job may have been submitted by a validator: then the parent that it sent, which is
+    derived from the trace's id, is known not to be exported.
+    """
+    known = {ref.trace_id for ref in job.traces}
+    more = sorted({ref for ref in found if ref.trace_id not in known}, key=lambda r: r.trace_id)
+    if not more:
+        return job
+    first = (job.traces or more)[0].trace_id
+    parent = job.sent_parent or (parent_id_for(first) if job.existing else "")
+    return replace(job, traces=(*job.traces, *more), sent_parent=parent)
 
 
 def select(spans: Iterable[Span], job: Job, keys: Sequence[str]) -> tuple[Span, ...]:
