@@ -11,8 +11,8 @@ class EmbedError(Exception):
     code: ClassVar[str]
     permanent: ClassVar[bool] = False
 
-    def __init__(self, message: str, retry_after: float = 1.0) -> None:
-        """Tell what was the matter, and in how many seconds another attempt may be made."""
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        """Tell what was the matter, and before how many seconds another attempt is of no use."""
         super().__init__(message)
         self.retry_after = retry_after
 

@@ -88,7 +88,10 @@ class Embedder:
 
 
 def open_embedder(settings: Settings, metrics: Metrics) -> Embedder:
-    """Return the embedder of this process, and of all who work in it."""
+    """Return the embedder of this process, and of all who work in it.
+
+    That the cache evicts nothing was seen when the process began: it may be away by now.
+    """
     seconds = settings.number("PIPELINE_INFERENCE_TIMEOUT", 10)
     model = settings.env.get("PIPELINE_EMBEDDING_MODEL") or "default"
     server = Server(settings.url("inference"), model, seconds)
@@ -98,7 +101,7 @@ def open_embedder(settings: Settings, metrics: Metrics) -> Embedder:
     return Embedder(
         Inference(clients.inference(seconds), server, guard),
         EmbeddingCache(
-            clients.cache(settings),
+            clients.cache(settings, checked=True),
             model,
             cache_seconds,
             breaker.watched("embedding_cache", metrics, own),

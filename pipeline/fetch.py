@@ -84,20 +84,26 @@ class Fetcher:
     def fetch(self, url: str, job_id: str) -> Page:
         """Return the text of a page, or raise a FetchError."""
         begun = time.perf_counter()
-        outcome = "ok"
+        outcome = "permanent"
         try:
             found = self._get(url, job_id)
+            with telemetry.job_span("extract_text", job_id) as span:
+                content = self._read(found)
+                span.set_attribute("document.words", len(content.split()))
+            outcome = "ok"
         except FetchError as error:
             outcome = "transient" if isinstance(error, TransientError) else "permanent"
-            self._count(error)
+            self.count(error)
             raise
         finally:
             took = time.perf_counter() - begun
             observe(self._metrics.scrape_seconds, took, outcome=outcome)
-        with telemetry.job_span("extract_text", job_id) as span:
-            content = self._read(found)
-            span.set_attribute("document.words", len(content.split()))
         return Page(found.url, content)
+
+    def count(self, error: FetchError) -> None:
+        """Count an error; those that `fetch` raises are counted."""
+        labels = {"code": error.label, "traffic": mark.current().traffic}
+        self._metrics.scrape_errors.labels(**labels).inc()
 
     def _get(self, url: str, job_id: str) -> _Found:
         try:
@@ -146,15 +152,7 @@ class Fetcher:
     def _read(self, found: _Found) -> str:
         if found.content_type == _PLAIN:
             return reading.plain(found.body, found.charset)
-        try:
-            return reading.html(found.body, found.charset, self._terms.reading)
-        except FetchError as error:
-            self._count(error)
-            raise
-
-    def _count(self, error: FetchError) -> None:
-        labels = {"code": error.label, "traffic": mark.current().traffic}
-        self._metrics.scrape_errors.labels(**labels).inc()
+        return reading.html(found.body, found.charset, self._terms.reading)
 
 
 def _led(url: str, location: str) -> str:

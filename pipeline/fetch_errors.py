@@ -22,6 +22,7 @@ CODES: Final = {
     "unsupported_content_type": "it is neither HTML nor plain text",
     "unsupported_content_encoding": "it is compressed in a way that was not asked for",
     "unreadable": "its HTML takes too long to read, or too much memory",
+    "time_limit": "the worker's limit for a task was over before it was had and read",
 }
 """Every code but `http_NNN`, which is the status of the answer."""
 

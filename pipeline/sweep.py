@@ -1,8 +1,8 @@
 """Removing what synthetic runs leave: by the run, or by age when nobody came to clean up.
 
 Only what carries the mark is ever looked for, so a user's jobs, vectors and tasks are not touched.
-A task that a worker has in hand is left to it: it finds its job gone and takes back what it wrote,
-as it does when the broker delivers it again.
+A task that a worker has in hand is left to it: it finds its job gone, or the entry of what was
+enqueued, and takes back what it wrote, as it does when the broker delivers it again.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from __future__ import annotations
 import base64
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.exceptions import RedisError
+
 from pipeline import mark
 from pipeline.celery_app import QUEUES
+from pipeline.enqueued import forget_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from celery import Celery
+    from redis import Redis
 
     from pipeline.jobs import JobStore
     from pipeline.mark import Mark
@@ -48,9 +53,12 @@ class Sweep:
     store: JobStore
     vectors: VectorStore
     broker: Celery
+    cache: Redis
 
     def run(self, run_id: str) -> dict[str, int]:
         """Remove everything of a run; return how many of each there were."""
+        with suppress(RedisError):  # without it a task in hand ends as it would have
+            forget_run(self.cache, run_id)
         queued = self._take_out(lambda found: found.mark.run_id == run_id, _Never())
         removed, documents = self.store.remove_run(run_id)
         vectors = self.vectors.remove_run(run_id)

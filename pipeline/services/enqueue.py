@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from pipeline import api, logs, mark, redis_policy, telemetry, web
 from pipeline.celery_app import EMBED_TASK, SCRAPE_TASK
-from pipeline.enqueued import Enqueued, Register
+from pipeline.enqueued import PUBLISHING, Enqueued, Register
 from pipeline.queues import BrokerAwayError, BrokerFullError, QueueFullError, Queues
 
 if TYPE_CHECKING:
@@ -65,20 +65,24 @@ class _Desk:
         base.closing.insert(0, self._queues.close)
 
     def take(self, caller: CallerContext, job_id: UUID, payload: dict[str, Any]) -> Queued:
-        """Take a task; the same one again is not published again."""
+        """Take a task; the same one again is not published again, once the broker has it.
+
+        Until that is known, whoever asks publishes it: twice it is the same task, under one id.
+        """
         telemetry.name_job(str(job_id), request__mode="async")
         asked = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
-        new = Enqueued(caller.caller_id, asked)
+        new = Enqueued(caller.caller_id, asked, run_id=mark.current().run_id or "")
         known = _of_cache(lambda: self._register.begin(str(job_id), new))
         if known is not None:
             if (known.caller_id, known.asked) != (new.caller_id, new.asked):
                 raise HTTPException(409, "another task has this job_id")
-            return Queued(job_id=str(job_id), status=known.status)
+            if known.status != PUBLISHING:
+                return Queued(job_id=str(job_id), status=known.status)
         try:
             self._queues.publish(self._task, job_id, {**payload, "sink": "cache"})
         except Exception as error:
-            _of_cache(lambda: self._register.forget(str(job_id)))
             raise _answer(error) from error
+        _of_cache(lambda: self._register.published(str(job_id)))
         with logs.of_job(job_id):
             traffic = mark.current().traffic
             logs.get("enqueue").info("task_enqueued", task=self._task, traffic=traffic)
@@ -89,7 +93,8 @@ class _Desk:
         known = _of_cache(lambda: self._register.get(str(job_id)))
         if known is None or known.caller_id != caller.caller_id:
             raise HTTPException(404, "there is no such task")
-        return Outcome(job_id=str(job_id), status=known.status, **known.result)
+        status = "queued" if known.status == PUBLISHING else known.status
+        return Outcome(job_id=str(job_id), status=status, **known.result)
 
 
 def add_scrape(base: web.Web) -> None:

@@ -24,6 +24,7 @@ from pipeline import (
     telemetry,
     web,
 )
+from pipeline.embed_errors import StoreUnavailableError
 from pipeline.leases import Leases
 from pipeline.peers import Peers
 from pipeline.services import for_validators
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from pipeline.flow import Flow
     from pipeline.settings import Settings
+    from pipeline.vectors import VectorStore
 
 
 CallbackId = Annotated[api.Text, StringConstraints(min_length=1, max_length=200)]
@@ -98,6 +100,7 @@ class Parts:
     flow: Flow
     shares: shares.Shares
     peers: Peers
+    vectors: VectorStore
 
 
 def make(settings: Settings) -> ASGIApp:
@@ -112,12 +115,14 @@ def make(settings: Settings) -> ASGIApp:
     store = jobs.JobStore(pool)
     flow = duties.begin(base, broker, pool)
     places = int(settings.number("PIPELINE_MAX_JOBS", shares.DEFAULT))
-    parts = Parts(base.service, store, flow, shares.Shares(pool, places), Peers(settings))
+    vectors = open_store(settings, pool)
+    room = shares.Shares(pool, places)
+    parts = Parts(base.service, store, flow, room, Peers(settings), vectors)
     _depend(base.service, pool, broker)
     _for_callers(base.app, parts)
     _for_workers(base.app, parts)
-    vectors = open_store(settings, pool)
-    for_validators.add(base.app, base.service, Sweep(store, vectors, broker), Leases(pool))
+    sweep = Sweep(store, vectors, broker, base.service.cache)
+    for_validators.add(base.app, base.service, sweep, Leases(pool))
     return base.asgi()
 
 
@@ -197,4 +202,21 @@ def _for_workers(app: FastAPI, parts: Parts) -> None:
             raise HTTPException(409, f"a job that is {advanced.job.status} skips no stage")
         said = {"stage": report.stage, "status": report.status, "outcome": advanced.outcome.value}
         logs.audit("report_stage", caller.caller_id, job_id=str(job_id), **said)
+        if advanced.job.status is Status.FAILED and report.stage == "embedding":
+            _take_back(parts.vectors, str(job_id))
         return {"status": advanced.outcome.value, "job_status": advanced.job.status.value}
+
+
+def _take_back(vectors: VectorStore, job_id: str) -> None:
+    """Remove the vectors of a job that has failed: a task may have written them all the same.
+
+    It may have been delivered twice, or ended between its write and its report. Whoever reports is
+    asked to do so again where the store is away.
+    """
+    try:
+        removed = vectors.remove_job(job_id)
+    except StoreUnavailableError as error:
+        raise HTTPException(503, f"{error.code}: {error}", {"Retry-After": "1"}) from error
+    if removed:
+        with logs.of_job(job_id):
+            logs.get("orchestrator").warning("vectors_taken_back", vectors_removed=removed)

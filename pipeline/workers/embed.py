@@ -10,10 +10,10 @@ from psycopg import OperationalError
 
 from pipeline import logs, mark, telemetry
 from pipeline.celery_app import EMBED_TASK, QUEUES
-from pipeline.embed_errors import EmbedError
+from pipeline.embed_errors import EmbedError, StoreUnavailableError
 from pipeline.embedding import Embedder, open_embedder
 from pipeline.payloads import EmbedPayload
-from pipeline.states import Status
+from pipeline.states import FINAL, Status
 from pipeline.vectors import Origin, VectorStore
 from pipeline.vectors.choose import open_store
 from pipeline.workers import retries
@@ -75,11 +75,13 @@ class Work:
             except JobGoneError:
                 removed = self._tools.store.remove_job(origin.job_id)
                 logs.get("embedding").warning("job_gone", vectors_removed=removed)
-            except (OrchestratorUnavailableError, OperationalError) as error:
+            except (OrchestratorUnavailableError, StoreUnavailableError, OperationalError) as error:
                 raise retries.wait_for_orchestrator(task, settings, error) from error
 
     def _embed(self, task: Any, reporter: Reports, chunks: list[str]) -> None:
-        reporter.report("started", _STAGE, "success")
+        if reporter.report("started", _STAGE, "success") in FINAL:
+            logs.get("embedding").info("job_ended_already")
+            return
         try:
             written = self._tools.embedder.write(self._tools.store, self._origin, chunks)
         except SoftTimeLimitExceeded:
@@ -91,7 +93,8 @@ class Work:
                 return
             said = {"error_code": error.code, "error_message": str(error)}
             logs.get("embedding").warning("embed_retried", **said)
-            raise retries.again(task, self._child.settings, error) from error
+            settings = self._child.settings
+            raise retries.again(task, settings, error, error.retry_after) from error
         logs.get("embedding").info("embedded", vectors=written)
         reporter.report("final", _STAGE, "success")
 
@@ -104,6 +107,8 @@ class Work:
             error_code=code,
             error_message=message,
         )
+        if self._sink == "cache":  # of a job's the orchestrator removes what may be there
+            self._tools.store.remove_job(self._origin.job_id)
         reporter.report("final", _STAGE, "failed", error_code=code, error_message=message)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celery.exceptions import Reject
 
-from pipeline import celery_app, mark
+from pipeline import celery_app, logs, mark
 from pipeline.backoff import jittered
 from pipeline.dead_letters import DeadLetterError, Reason
 from pipeline.workers.callbacks import ReportRefusedError
@@ -34,9 +34,13 @@ def failures(task: Any) -> int:
     return retried - _waited(task)
 
 
-def again(task: Any, settings: Settings, error: Exception) -> Exception:
-    """Return what to raise so that a task that has failed is run again."""
-    return _put_back(task, error, _wait(settings, failures(task)), {_WAITED: _waited(task)})
+def again(task: Any, settings: Settings, error: Exception, least: float = 0.0) -> Exception:
+    """Return what to raise so that a task that has failed is run again.
+
+    `least` are the seconds before which that is of no use: attempts are few.
+    """
+    seconds = max(_wait(settings, failures(task)), min(least, _longest(settings)))
+    return _put_back(task, error, seconds, {_WAITED: _waited(task)})
 
 
 def wait_for_orchestrator(task: Any, settings: Settings, error: Exception) -> Exception:
@@ -46,6 +50,7 @@ def wait_for_orchestrator(task: Any, settings: Settings, error: Exception) -> Ex
     and again makes the message a dead letter, so that somebody looks.
     """
     waited, refused = _waited(task), _refused(task)
+    logs.get("worker").warning("report_retried", waited=waited, error_message=str(error)[:500])
     if isinstance(error, ReportRefusedError):
         refused += 1
         if refused > MAX_REFUSALS:
@@ -74,6 +79,10 @@ def _refused(task: Any) -> int:
 
 
 def _wait(settings: Settings, times: int) -> float:
-    """Return the seconds to wait: well below those after which another worker takes the task."""
-    most = min(_LONGEST, celery_app.visibility_seconds(settings) / 4)
-    return jittered(times, settings.number("PIPELINE_RETRY_SECONDS", 0.1), most)
+    base = settings.number("PIPELINE_RETRY_SECONDS", 0.1)
+    return jittered(times, base, _longest(settings))
+
+
+def _longest(settings: Settings) -> float:
+    """Return the longest wait: well below that after which another worker takes the task."""
+    return min(_LONGEST, celery_app.visibility_seconds(settings) / 4)

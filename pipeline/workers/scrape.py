@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from celery.exceptions import SoftTimeLimitExceeded
@@ -25,11 +27,43 @@ if TYPE_CHECKING:
     from pipeline.workers.callbacks import Reports
 
 
+_MOST_CHARACTERS: Final = 32_000_000
+
+
+class Unreported:
+    """What came of fetches whose report was not taken: no page is asked for once more for that.
+
+    Of a child's own tasks alone; the oldest are dropped beyond `most` characters.
+    """
+
+    def __init__(self, most: int = _MOST_CHARACTERS) -> None:
+        """Keep none."""
+        self._most = most
+        self._found: OrderedDict[str, Page | FetchError] = OrderedDict()
+
+    def keep(self, task_id: str, found: Page | FetchError) -> None:
+        """Keep what a task has found for its next attempt."""
+        self._found[task_id] = found
+        while sum(map(_size, self._found.values())) > self._most:
+            self._found.popitem(last=False)
+
+    def take(self, task_id: str) -> Page | FetchError | None:
+        """Return what a task has found, and keep it no more."""
+        return self._found.pop(task_id, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all tasks of one child share; the fetcher remembers each robots.txt."""
+
+    fetcher: Fetcher
+    unreported: Unreported = field(default_factory=Unreported)
+
+
 def register(app: Celery, holder: Holder, settings: Settings) -> str:
     """Register the task; return the queue to take it from."""
     terms = Terms.of(settings)
-    # One for all tasks of a child: it remembers each robots.txt.
-    fetchers: list[Fetcher] = []
+    tools: list[Tools] = []
 
     @app.task(  # type: ignore[untyped-decorator]
         name=SCRAPE_TASK, bind=True, max_retries=None, shared=False
@@ -37,26 +71,29 @@ def register(app: Celery, holder: Holder, settings: Settings) -> str:
     def scrape_task(self: Any, *places: Any, **names: Any) -> None:
         asked = given(SCRAPE_TASK, ScrapePayload, places, names)
         child = holder.get()
-        if not fetchers:
-            fetchers.append(Fetcher(terms, child.metrics))
+        if not tools:
+            tools.append(Tools(Fetcher(terms, child.metrics)))
         with logs.of_job(asked.job_id):
-            _run(self, child, fetchers[0], asked)
+            _run(self, child, tools[0], asked)
 
     return QUEUES[SCRAPE_TASK]
 
 
-def _run(task: Any, child: Child, fetcher: Fetcher, asked: ScrapePayload) -> None:
-    job_id, url = asked.job_id, asked.url
-    reporter = reports(child, asked.sink, job_id, task.request.id)
+def _run(task: Any, child: Child, tools: Tools, asked: ScrapePayload) -> None:
+    job_id, url, task_id = asked.job_id, asked.url, task.request.id
+    reporter = reports(child, asked.sink, job_id, task_id)
     with telemetry.job_span("scrape_task", **_attributes(task, child.settings, job_id, url)):
         logs.get("scraper").info("scrape_started", url=url, attempt=task.request.retries + 1)
+        found = tools.unreported.take(task_id)
+        if found is None:
+            found = _scraped(task, child, tools.fetcher, job_id, url)
         try:
-            page = _scraped(task, child, fetcher, job_id, url)
-            if isinstance(page, FetchError):
-                _fail(child, reporter, job_id, page)
+            if isinstance(found, FetchError):
+                _fail(child, reporter, job_id, found)
             else:
-                _report(child, reporter, job_id, page)
+                _report(child, reporter, job_id, found)
         except OrchestratorUnavailableError as error:  # also of a failure: none is to be lost
+            tools.unreported.keep(task_id, found)
             raise retries.wait_for_orchestrator(task, child.settings, error) from error
         except JobGoneError:
             logs.get("scraper").warning("job_gone")
@@ -74,7 +111,9 @@ def _scraped(task: Any, child: Child, fetcher: Fetcher, job_id: str, url: str) -
     except PermanentError as error:
         return error
     except SoftTimeLimitExceeded:
-        return PermanentError("time_limit", f"{url} took too long")
+        late = PermanentError("time_limit", f"{url} took too long")
+        fetcher.count(late)
+        return late
 
 
 def _report(child: Child, reporter: Reports, job_id: str, page: Page) -> None:
@@ -125,3 +164,7 @@ def _attributes(task: Any, settings: Settings, job_id: str, url: str) -> dict[st
     if faults.ATTRIBUTE_DROPPED not in settings.faults:
         found["queue__name"] = QUEUES[SCRAPE_TASK]
     return found
+
+
+def _size(found: Page | FetchError) -> int:
+    return len(found.content if isinstance(found, Page) else str(found))

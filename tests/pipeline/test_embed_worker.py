@@ -7,13 +7,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import pytest
 import structlog
 from celery import Celery
+from opentelemetry import context
 from psycopg_pool import ConnectionPool
 from redis import Redis
 from starlette.requests import Request
@@ -22,6 +23,8 @@ from starlette.types import Receive, Scope, Send
 
 from pipeline import metrics
 from pipeline.celery_app import EMBED_TASK
+from pipeline.enqueued import Enqueued, Register, forget_run
+from pipeline.mark import Mark, in_context
 from pipeline.services import stubs
 from pipeline.settings import Settings
 from pipeline.workers import embed
@@ -31,6 +34,11 @@ from tests.pipeline import local
 pytestmark = [pytest.mark.process, pytest.mark.req("P-08", "P-01")]
 
 CHUNKS = [f"chunk {number}" for number in range(40)]
+NOBODY = "redis://127.0.0.1:9/0"
+_USER = Mark()
+
+
+_BESIDE = {"circuit_breaker_state_change", "report_retried", "enqueued_ended"}
 
 
 @dataclass
@@ -39,6 +47,7 @@ class Orchestrator:
 
     reports: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    job_status: str = "embedding"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a report."""
@@ -47,7 +56,9 @@ class Orchestrator:
         request = Request(scope, receive)
         self.reports.append(json.loads(await request.body()))
         status = self.statuses.pop(0) if self.statuses else 200
-        answer: Response = JSONResponse({"status": "advanced"}, status)
+        answer: Response = JSONResponse(
+            {"status": "advanced", "job_status": self.job_status}, status
+        )
         await answer(scope, receive, send)
 
     def said(self) -> list[tuple[str, str, str | None]]:
@@ -65,21 +76,28 @@ class Scene:
     orchestrator: Orchestrator
     inference: str
     pool: ConnectionPool
+    redis: Redis
+    settings: Settings
     app: Celery
     lines: list[dict[str, Any]]
 
-    def run(self, *, chunks: list[str] | None = None) -> str:
-        """Run the task of a new job to its end, all attempts of it; return the job's id."""
-        job_id = str(uuid4())
-        self.app.tasks[EMBED_TASK].apply(
-            kwargs={
-                "job_id": job_id,
-                "corpus_name": "corpus",
-                "source_url": "http://site.test",
-                "chunks": CHUNKS if chunks is None else chunks,
-            },
-        )
-        return job_id
+    def run(self, *, chunks: list[str] | None = None, mark: Mark = _USER, **told: Any) -> str:
+        """Run the task of a job to its end, all attempts of it; return the job's id."""
+        told = {"job_id": str(uuid4()), **told}
+        token = context.attach(in_context(mark))
+        try:
+            self.app.tasks[EMBED_TASK].apply(
+                kwargs={
+                    "corpus_name": "corpus",
+                    "source_url": "http://site.test",
+                    "chunks": CHUNKS if chunks is None else chunks,
+                    **told,
+                },
+                headers=mark.task_headers(),
+            )
+        finally:
+            context.detach(token)
+        return str(told["job_id"])
 
     def rows(self) -> list[str]:
         """Return the texts that have vectors."""
@@ -90,7 +108,7 @@ class Scene:
     def events(self) -> list[str]:
         """Return what was logged."""
         found = [line["event"] for line in self.lines]
-        return [one for one in found if one != "circuit_breaker_state_change"]
+        return [one for one in found if one not in _BESIDE]
 
 
 @contextmanager
@@ -139,7 +157,7 @@ def scene(
             logging.getLogger("celery").setLevel(logging.CRITICAL)
             opened: list[embed.Tools] = []
             embed.register(app, holder, settings, opened)
-            yield Scene(orchestrator, inference, no_vectors, app, lines)
+            yield Scene(orchestrator, inference, no_vectors, redis, settings, app, lines)
             for tools in opened:
                 tools.close()
             app.close()
@@ -215,6 +233,62 @@ def test_vectors_of_a_job_that_is_gone_are_taken_back(scene: Scene) -> None:
     scene.run()
     assert scene.rows() == []
     assert scene.events() == ["embedded", "job_gone"]
+
+
+@pytest.mark.parametrize("ended", ["failed", "done"])
+def test_a_job_that_has_ended_is_left_as_it_is(scene: Scene, ended: str) -> None:
+    """A task that is delivered again embeds nothing: the orchestrator says that it is too late."""
+    before = local.counts(scene.inference)
+    scene.orchestrator.job_status = ended
+    scene.run()
+    assert scene.orchestrator.said() == [("started", "success", None)]
+    assert scene.rows() == []
+    assert scene.events() == ["job_ended_already"]
+    assert local.counts(scene.inference) == before
+
+
+def test_a_child_whose_cache_is_away_embeds_all_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first task opens what it works with: nothing asks the cache whether it is there."""
+    monkeypatch.setitem(cast("dict[str, str]", scene.settings.env), "PIPELINE_CACHE_URL", NOBODY)
+    scene.run()
+    assert scene.orchestrator.said()[-1] == ("final", "success", None)
+    assert len(scene.rows()) == len(CHUNKS)
+
+
+def enqueued(scene: Scene, mark: Mark = _USER) -> tuple[Register, str]:
+    """Have a task of nobody's job in the register."""
+    register, job_id = Register(scene.redis, "embedding-api"), str(uuid4())
+    register.begin(job_id, Enqueued("anna", "digest", run_id=mark.run_id or ""))
+    register.published(job_id)
+    return register, job_id
+
+
+def test_what_was_enqueued_and_fails_leaves_no_vectors(scene: Scene) -> None:
+    """Neither those that it had before: it was delivered again."""
+    register, job_id = enqueued(scene)
+    scene.run(job_id=job_id, sink="cache")
+    assert len(scene.rows()) == len(CHUNKS)
+    register, job_id = enqueued(scene)
+    with scene.pool.connection() as connection:
+        connection.execute("UPDATE vectors SET job_id = %s", (job_id,))
+    local.behave(scene.inference, "http_422")
+    scene.run(job_id=job_id, sink="cache", chunks=["another"])
+    found = register.get(job_id)
+    assert found
+    assert found.status == "failed"
+    assert scene.rows() == []
+
+
+def test_what_was_enqueued_and_cleaned_up_leaves_no_vectors(scene: Scene) -> None:
+    """Its run's entries are gone: the task in hand takes back what it wrote, a later one too."""
+    own = Mark("synthetic", "run-1")
+    _, job_id = enqueued(scene, own)
+    forget_run(scene.redis, "run-1")
+    scene.run(job_id=job_id, sink="cache", mark=own)
+    assert scene.rows() == []
+    assert scene.events() == ["job_gone"]
 
 
 @pytest.mark.parametrize("statuses", [[503], [200, 503], [200, 503, 409, 500]])

@@ -17,7 +17,14 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pipeline.enqueued import ENDED_SECONDS, Register
+from pipeline.enqueued import (
+    ENDED_SECONDS,
+    PUBLISHING,
+    PUBLISHING_SECONDS,
+    Enqueued,
+    Register,
+)
+from pipeline.mark import Mark
 from pipeline.payloads import OF_TASK
 from pipeline.services import enqueue
 from pipeline.settings import Settings
@@ -131,7 +138,7 @@ def test_a_page_is_taken_and_told_to_its_caller(scraper: Service, broker: Redis)
     assert told(broker, "scrape") == [{**PAGE, "job_id": job_id, "sink": "cache"}]
     path = f"/enqueue/{job_id}"
     assert scraper.of("anna").get(path).json()["status"] == "queued"
-    keeper = Keeper(scraper.register, job_id)
+    keeper = Keeper(scraper.register, job_id, Mark())
     keeper.report("started", "scraping", "success")
     keeper.report("final", "scraping", "success", content="words", source_url=PAGE["url"])
     assert scraper.of("anna").get(path).json() == {
@@ -150,7 +157,7 @@ def test_a_page_is_taken_and_told_to_its_caller(scraper: Service, broker: Redis)
 def test_a_failure_is_told_by_its_code_for_an_hour(scraper: Service, redis: Redis) -> None:
     """What a page was refused for is there; afterwards it is forgotten."""
     job_id = scraper.of("anna").post("/enqueue", json=PAGE).json()["job_id"]
-    keeper = Keeper(scraper.register, job_id)
+    keeper = Keeper(scraper.register, job_id, Mark())
     keeper.report("final", "scraping", "failed", error_code="http_403", error_message="no")
     found = scraper.of("anna").get(f"/enqueue/{job_id}").json()
     assert (found["status"], found["error_code"]) == ("failed", "http_403")
@@ -171,6 +178,38 @@ def test_the_same_task_again_is_taken_once(scraper: Service, broker: Redis) -> N
     assert len(told(broker, "scrape")) == 1
 
 
+def test_what_was_not_published_is_published_by_who_asks_again(
+    scraper: Service, broker: Redis, redis: Redis
+) -> None:
+    """A service that ends between its entry and the broker has told nobody that it took it."""
+    body = {**PAGE, "job_id": str(uuid4())}
+    path = f"/enqueue/{body['job_id']}"
+    assert scraper.of("anna").post("/enqueue", json=body).status_code == 202
+    entry = f"enqueued:scraper:{body['job_id']}"
+    kept = json.loads(cast("bytes", redis.get(entry)))
+    redis.set(entry, json.dumps({**kept, "status": PUBLISHING}))
+    broker.delete("scrape")
+    assert scraper.of("anna").get(path).json()["status"] == "queued"
+    other = {**body, "url": "http://site.test/b"}
+    assert scraper.of("anna").post("/enqueue", json=other).status_code == 409
+    for _ in range(2):
+        assert scraper.of("anna").post("/enqueue", json=body).status_code == 202
+        assert len(told(broker, "scrape")) == 1
+    assert int(redis.ttl(entry)) > PUBLISHING_SECONDS
+
+
+def test_an_end_that_comes_before_the_publisher_knows_stays(redis: Redis) -> None:
+    """A worker may be faster than who is still to note that the broker has the task."""
+    register = Register(redis, "scraper")
+    register.begin("job", Enqueued("anna", "digest"))
+    assert register.end("job", "done", {"stage": "scraping"})
+    register.published("job")
+    found = register.get("job")
+    assert found
+    assert (found.status, found.result) == ("done", {"stage": "scraping"})
+    assert int(redis.ttl("enqueued:scraper:job")) <= ENDED_SECONDS
+
+
 def test_chunks_are_for_services_alone(embedding: Service, broker: Redis) -> None:
     """The body is that of /embed; a user's key is refused."""
     body = {
@@ -183,7 +222,8 @@ def test_chunks_are_for_services_alone(embedding: Service, broker: Redis) -> Non
     answer = embedding.of("service").post("/enqueue", json=body)
     assert answer.status_code == 202
     assert told(broker, "embed") == [{**body, "sink": "cache"}]
-    Keeper(embedding.register, body["job_id"]).report("final", "embedding", "success")  # type: ignore[arg-type]
+    keeper = Keeper(embedding.register, str(body["job_id"]), Mark())
+    keeper.report("final", "embedding", "success")
     found = embedding.of("service").get(f"/enqueue/{body['job_id']}").json()
     assert found["status"] == "done"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +19,7 @@ from pipeline.services import scraper
 from pipeline.services import site as stub
 from pipeline.settings import Settings
 from tests.pipeline.sites import (
+    NOTHING,
     RESET,
     Asked,
     Reply,
@@ -303,7 +307,29 @@ def test_a_page_that_cannot_be_read_is_counted_too() -> None:
         assert _failure(there.url, found).code == "unreadable"
     samples = _samples(found)
     assert samples["scrape_errors_total", "unreadable"] == 1
-    assert samples["scrape_duration_seconds_count", "ok"] == 1
+    assert samples["scrape_duration_seconds_count", "permanent"] == 1
+    assert ("scrape_duration_seconds_count", "ok") not in samples
+
+
+def test_a_fetch_that_the_time_limit_ends_is_no_good_one() -> None:
+    """It ends wherever it is, and is counted as what will not be had."""
+    found = fetcher()
+
+    def late(asked: Asked) -> Iterator[bytes]:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+        asked.closing.wait(20)
+        yield NOTHING
+
+    def over(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    before = signal.signal(signal.SIGALRM, over)
+    try:
+        with site({"/late": late}) as there, pytest.raises(SoftTimeLimitExceeded):
+            found.fetch(f"{there.url}/late", "")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert _samples(found)["scrape_duration_seconds_count", "permanent"] == 1
 
 
 def test_terms_come_from_the_environment() -> None:

@@ -241,6 +241,7 @@ def _whole(found: psycopg.Connection[Any], job_id: str, trial: Trial) -> None:
         assert error["code"] in MAY_FAIL.get(trial.victim, set()), said
         assert states == [*ORDER[: len(states) - 1], "failed"], said
         assert failed_stage == error["stage"], said
+        assert not vectors, said
         return
     assert states == ORDER, said
     assert vectors == [chunk_id(job_id, at) for at in range(chunks)], said
