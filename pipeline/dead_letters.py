@@ -16,7 +16,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import payloads
-from pipeline.celery_app import NOWHERE, QUEUES
+from pipeline.celery_app import EMBED_TASK, NOWHERE, QUEUES, SCRAPE_TASK
+from pipeline.states import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[2])
 return 1"""
 _BATCH: Final = 100
+_STAGES: Final = {SCRAPE_TASK: Status.SCRAPING.value, EMBED_TASK: Status.EMBEDDING.value}
 _FORMAT: Final = 1
 
 
@@ -72,6 +74,19 @@ class Letter:
     task_id: str | None = None
     job_id: str | None = None
     traffic: str | None = None
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that its task is of."""
+        return _STAGES.get(self.task or "")
+
+    def carrier(self) -> dict[str, str]:
+        """Return the trace context that the message carries."""
+        try:
+            headers: Mapping[str, Any] = json.loads(self.message)["headers"]
+            return {"traceparent": str(headers["traceparent"])}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return {}
 
     def to_item(self) -> bytes:
         """Return it as it stands on its list."""

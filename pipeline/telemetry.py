@@ -72,8 +72,7 @@ class Providers:
 
 def set_up(settings: Settings) -> Providers:
     """Make the providers of this process and install them."""
-    for variable, value in DEFAULTS.items():
-        os.environ.setdefault(variable, value)
+    _set_defaults()
     if faults.SERVICE_SAMPLES_NOTHING in settings.faults:
         os.environ["OTEL_TRACES_SAMPLER"] = "always_off"
     resource = _resource(settings)
@@ -81,12 +80,21 @@ def set_up(settings: Settings) -> Providers:
     tracer.add_span_processor(MarkProcessor())
     for exporter in _span_exporters(settings):
         tracer.add_span_processor(BatchSpanProcessor(exporter))
-    logger = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    for log_exporter in _log_exporters(settings):
-        logger.add_log_record_processor(BatchLogRecordProcessor(log_exporter))
+    logger = _logger(settings, resource)
     trace.set_tracer_provider(tracer)
     _logs.set_logger_provider(logger)
     return Providers(tracer, logger)
+
+
+def parents_logger(settings: Settings) -> LoggerProvider | None:
+    """Return what exports the log lines of a process that forks and makes no spans.
+
+    None over gRPC: a child of a process that has used gRPC cannot use it.
+    """
+    _set_defaults()
+    if _over_grpc(settings, "LOGS"):
+        return None
+    return _logger(settings, _resource(settings))
 
 
 def instrument_clients(settings: Settings) -> None:
@@ -125,6 +133,18 @@ def current_trace_id() -> str | None:
     """Return the id of the trace that is current, if any."""
     found = trace.get_current_span().get_span_context()
     return trace.format_trace_id(found.trace_id) if found.is_valid else None
+
+
+def _set_defaults() -> None:
+    for variable, value in DEFAULTS.items():
+        os.environ.setdefault(variable, value)
+
+
+def _logger(settings: Settings, resource: Resource) -> LoggerProvider:
+    logger = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    for exporter in _log_exporters(settings):
+        logger.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    return logger
 
 
 def _resource(settings: Settings) -> Resource:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
@@ -44,7 +45,7 @@ def list_(*, as_json: bool, state_dir: Path) -> None:
                 kept.letter.at[:19],
                 kept.letter.task or "",
                 kept.letter.job_id or "",
-                kept.letter.detail.splitlines()[0] if kept.letter.detail else "",
+                _first_line(kept.letter),
             )
             for kept in found
         ],
@@ -94,21 +95,17 @@ def discard(*, ids: tuple[str, ...], every: bool, state_dir: Path) -> None:
 
 def _give_up(addresses: Addresses, kept: Kept) -> str:
     """Have the job of a letter fail, before the letter is gone; return what came of it."""
-    from pipeline.celery_app import EMBED_TASK, SCRAPE_TASK  # noqa: PLC0415 - heavy
-    from pipeline.states import Status  # noqa: PLC0415 - heavy
-
-    stages = {SCRAPE_TASK: Status.SCRAPING, EMBED_TASK: Status.EMBEDDING}
     letter = kept.letter
-    if letter.job_id is None or letter.task not in stages:
+    if letter.job_id is None or letter.stage is None or not _is_id(letter.job_id):
         return "discarded"
     import httpx  # noqa: PLC0415 - heavy
 
     body = {
         "callback_id": f"dlq:{kept.id}",
-        "stage": stages[letter.task].value,
+        "stage": letter.stage,
         "status": "failed",
         "error_code": "task_discarded",
-        "error_message": f"{letter.reason.value}: {letter.detail.splitlines()[0]}",
+        "error_message": f"{letter.reason.value}: {_first_line(letter)}",
     }
     url = f"{addresses.orchestrator()}/jobs/{letter.job_id}/complete"
     try:
@@ -120,10 +117,25 @@ def _give_up(addresses: Addresses, kept: Kept) -> str:
     if answer.status_code == 404:
         _end_enqueued(addresses, letter, body)
         return "discarded; it belongs to no job"
-    if answer.status_code not in {200, 409, 422}:
-        fail(f"{kept.id} is kept: the orchestrator answered {answer.status_code}")
+    if answer.status_code not in {200, 409}:
+        said = f"{answer.status_code}: {answer.text[:200]}"
+        fail(f"{kept.id} is kept: the orchestrator answered {said}")
     ended = answer.is_success and answer.json()["status"] == "advanced"
     return f"discarded; job {letter.job_id} has failed" if ended else "discarded"
+
+
+def _first_line(letter: Letter) -> str:
+    line = next(iter(letter.detail.splitlines()), "")
+    return line.encode(errors="replace").decode().replace("\0", "?")
+
+
+def _is_id(job_id: str) -> bool:
+    """Whether a job can have this id: a letter may be anything."""
+    try:
+        UUID(job_id)
+    except ValueError:
+        return False
+    return True
 
 
 def _end_enqueued(addresses: Addresses, letter: Letter, body: dict[str, str]) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celery import signals
 from opentelemetry import context
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.propagate import extract
 from prometheus_client import start_http_server
 
 from pipeline import celery_app, clients, faults, logs, mark, metrics, redis_policy, telemetry
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     import httpx
     from celery import Celery
+    from opentelemetry.sdk._logs import LoggerProvider
     from redis import Redis
 
     from pipeline.dead_letters import Letter
@@ -72,6 +75,8 @@ def run(settings: Settings, register: Callable[[Celery, Holder, Settings], str])
     queue = register(app, holder, settings)
     _connect(settings, holder)
     _serve_metrics(settings)
+    loggers: list[LoggerProvider] = []
+    _export_parents_logs(settings, loggers)
     worker = app.Worker(
         hostname=f"{settings.name}@%h",
         queues=[queue],
@@ -83,6 +88,8 @@ def run(settings: Settings, register: Callable[[Celery, Holder, Settings], str])
         quiet=True,
     )
     worker.start()
+    for logger in loggers:
+        logger.shutdown()
     return int(worker.exitcode or 0)
 
 
@@ -91,17 +98,24 @@ def _counted(measured: metrics.Metrics) -> Callable[[Letter], None]:
 
     def count(letter: Letter) -> None:
         traffic = mark.Mark.checked(letter.traffic, None).traffic
-        labels = {"queue": letter.queue, "reason": letter.reason.value, "traffic": traffic}
-        measured.dead_letters.labels(**labels).inc()
-        logs.get("worker").error(
-            "dead_letter",
-            queue=letter.queue,
-            reason=letter.reason.value,
-            detail=letter.detail,
-            task_id=letter.task_id,
-            job_id=letter.job_id,
-            traffic=traffic,
-        )
+        reason = letter.reason.value
+        measured.dead_letters.labels(queue=letter.queue, reason=reason, traffic=traffic).inc()
+        token = context.attach(extract(letter.carrier()))
+        try:
+            logs.get("worker").error(
+                "dead_letter",
+                queue=letter.queue,
+                reason=reason,
+                detail=letter.detail,
+                task_id=letter.task_id,
+                job_id=letter.job_id,
+                failed_stage=letter.stage,
+                error_code=reason,
+                error_message=letter.detail,
+                traffic=traffic,
+            )
+        finally:
+            context.detach(token)
 
     return count
 
@@ -172,6 +186,18 @@ def _serve_metrics(settings: Settings) -> None:
         )
 
     signals.worker_ready.connect(serve, weak=False)
+
+
+def _export_parents_logs(settings: Settings, loggers: list[LoggerProvider]) -> None:
+    """Have the parent export its lines too, once its first children are there."""
+
+    def set_up(**_: Any) -> None:
+        logger = telemetry.parents_logger(settings)
+        if logger is not None:
+            loggers.append(logger)
+            logs.configure(settings, LoggingHandler(logger_provider=logger))
+
+    signals.worker_ready.connect(set_up, weak=False)
 
 
 def _look_after_children(sender: Any, **_: Any) -> None:

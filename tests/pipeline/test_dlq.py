@@ -45,7 +45,9 @@ def shared(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     database_of_its_own = redis_url.replace("/0", "/1")
     with (
         servers.redis(home / "cache") as cache,
-        worker(database_of_its_own, home, PIPELINE_CACHE_URL=cache) as found,
+        worker(
+            database_of_its_own, home, PIPELINE_CACHE_URL=cache, OTEL_LOGS_EXPORTER="console"
+        ) as found,
     ):
         yield found
 
@@ -215,6 +217,30 @@ def test_a_new_letter_is_counted_and_logged(at_work: Worker) -> None:
     lines = [json.loads(line) for line in text if line.startswith("{")]
     (said,) = [line for line in lines if line.get("task_id") == raw["headers"]["id"]]
     assert (said["event"], said["reason"]) == ("dead_letter", "unknown_task")
+
+
+@pytest.mark.req("P-10")
+def test_a_new_letter_is_exported_with_its_trace(at_work: Worker) -> None:
+    """The parent writes the line, in the trace of the message, and says of which stage it is."""
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    raw = headed(task=SCRAPE_TASK, traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
+    at_work.redis.lpush("scrape", json.dumps(raw))
+    one_letter(at_work)
+
+    def records() -> list[dict[str, Any]]:
+        lines = at_work.log.read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [
+            one
+            for one in found
+            if one.get("body") == "dead_letter"
+            and one["attributes"].get("task_id") == raw["headers"]["id"]
+        ]
+
+    (said,) = poll_until(records, "the record")
+    assert said["trace_id"] == f"0x{trace_id}"
+    told = [said["attributes"][name] for name in ("trace_id", "failed_stage", "error_code")]
+    assert told == [trace_id, "scraping", "payload"]
 
 
 def counted(found: Worker, labels: dict[str, str]) -> float:
