@@ -18,6 +18,7 @@ VISIBILITY_SECONDS: Final = 120.0
 _LEAST_VISIBILITY: Final = 3.0
 _LOST_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 1
+_MUTEX_SECONDS: Final = 10
 
 
 def make(settings: Settings) -> Celery:
@@ -63,6 +64,9 @@ def _transport_options(visibility: float) -> dict[str, Any]:
         # Kombu's defaults look every hundred seconds whether somebody was lost with his task.
         "unacked_restore_interval": _LOOK_SECONDS,
         "unacked_restore_throttle": 1,
+        # Who is killed while he looks leaves the lock: kombu's default keeps all others from
+        # looking for five minutes. Two who look at once do no harm.
+        "unacked_mutex_expire": _MUTEX_SECONDS,
         "priority_steps": [0],
         # Nothing waits for a server that hangs; kombu's own looks once more where it does not say.
         "socket_timeout": 5,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 
     from pipeline.settings import Settings
 
+_TIME_LIMITS: Final = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 30_000,
+    "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
+}
+"""Of libpq, in seconds and milliseconds: no statement holds a thread, or a lock, without end."""
+
 
 def database(settings: Settings, most: int = 8) -> ConnectionPool:
     """Return an open pool of at most so many connections to PostgreSQL."""
     pool = ConnectionPool(
         settings.need("PIPELINE_DATABASE_URL"),
+        kwargs=_TIME_LIMITS,
         min_size=1,
         max_size=most,
         open=False,

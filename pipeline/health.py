@@ -124,8 +124,8 @@ def add(app: FastAPI, settings: Settings, known: Dependencies) -> None:
     """Add /live, /ready and /health, which ask for no key."""
 
     @app.get("/live")
-    def live() -> dict[str, str]:
-        """Say that the process serves."""
+    async def live() -> dict[str, str]:
+        """Say that the process serves, also while all its threads are busy."""
         return {"status": "ok"}
 
     @app.get(

@@ -52,7 +52,7 @@ class Layout:
             name: hold(
                 name,
                 env.get(f"PIPELINE_{variable(name)}_PORT"),
-                LOOPBACK if name in SERVERS else listen,
+                LOOPBACK if name in (*SERVERS, *STUBS) else listen,
             )
             for name in (*SERVERS, *ALL)
         }

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -49,6 +50,13 @@ class Edge:
 @pytest.fixture
 def edge(whole: RunningPipeline, tmp_path: Path) -> Iterator[Edge]:
     """Return nginx before the pipeline; of the shipped file only addresses and paths are others."""
+    with before(whole, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def before(whole: RunningPipeline, tmp_path: Path, *others: tuple[str, str]) -> Iterator[Edge]:
+    """Run nginx before the pipeline; `others` are what more is not as it is shipped."""
     port = ports.hold("edge", None)
     log = tmp_path / "access.log"
     text = SHIPPED.read_text().replace("/tmp/", f"{tmp_path}/")  # noqa: S108 - of its container
@@ -56,6 +64,7 @@ def edge(whole: RunningPipeline, tmp_path: Path) -> Iterator[Edge]:
         ("listen 8080;", f"listen 127.0.0.1:{port.number};"),
         ("http://pipeline:8001", whole.url("orchestrator")),
         ("access_log /dev/stdout", f"access_log {log}"),
+        *others,
     ):
         assert text.count(shipped) == 1
         text = text.replace(shipped, here)
@@ -136,6 +145,19 @@ def test_another_caller_and_polls_are_served_meanwhile(edge: Edge, whole: Runnin
     poll_until(lambda: edge.client.get(job, headers=key).json()["status"] == "done", "the job done")
 
 
+def test_made_up_keys_are_no_way_round_it(whole: RunningPipeline, tmp_path: Path) -> None:
+    """Nobody has looked whose they are: each request with another has its address's limit."""
+    few = ("zone=addresses burst=500", "zone=addresses burst=5")
+    slow = ("zone=addresses:10m rate=100r/s", "zone=addresses:10m rate=1r/s")
+    with before(whole, tmp_path, few, slow) as edge:
+        got = [
+            edge.client.get("/jobs/", headers={"X-API-Key": f"made-up-{uuid4()}"}).status_code
+            for _ in range(30)
+        ]
+    assert set(got) == {401, 429}
+    assert got.count(401) < 20
+
+
 @pytest.mark.req("P-04")
 def test_nobody_outside_reports_how_a_job_went(edge: Edge, whole: RunningPipeline) -> None:
     """Not even with a service's key; nor does anybody see the metrics."""
@@ -143,4 +165,8 @@ def test_nobody_outside_reports_how_a_job_went(edge: Edge, whole: RunningPipelin
     body = {"stage": "scraping", "status": "success"}
     answer = edge.client.post(f"/jobs/{uuid4()}/complete", json=body, headers=key)
     assert answer.status_code == 403
-    assert edge.client.get("/metrics").status_code == 404
+    for path in ("/metrics", "/metrics%0a", "/metrics%0d%0a", "/metrics%20"):
+        assert edge.client.get(path).status_code == 404
+    for path in ("complete", "complete%0a"):
+        found = edge.client.post(f"/jobs/{uuid4()}/{path}", json=body, headers=key)
+        assert found.status_code == 403

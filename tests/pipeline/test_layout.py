@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.addresses import Guard, networks
-from pipeline.host.layout import SERVERS, Layout
+from pipeline.host.layout import SERVERS, STUBS, Layout
 from pipeline.host.ports import hold
 
 
@@ -18,13 +18,13 @@ from pipeline.host.ports import hold
 def test_services_listen_where_they_are_told_and_servers_never_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listen: str, host: str
 ) -> None:
-    """PostgreSQL and Redis trust whoever reaches them: they stay on the loopback interface."""
+    """What trusts whoever reaches it stays on the loopback interface: servers and stubs."""
     monkeypatch.setenv("PIPELINE_LISTEN", listen)
     layout = Layout.make(tmp_path)
     hosts = {name: port.held.getsockname()[0] for name, port in layout.ports.items()}
     for port in layout.ports.values():
         port.held.close()
-    assert {hosts.pop(name) for name in SERVERS} == {"127.0.0.1"}
+    assert {hosts.pop(name) for name in (*SERVERS, *STUBS)} == {"127.0.0.1"}
     assert set(hosts.values()) == {host}
     assert {port.url.rpartition(":")[0] for port in layout.ports.values()} == {"http://127.0.0.1"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kombu.transport.redis import Mutex
 from redis.exceptions import ConnectionError as GoneError
 
 from pipeline import celery_app
@@ -32,6 +33,18 @@ def test_an_acknowledgement_that_fails_leaves_room_for_the_next(tmp_path: Path) 
         message.ack()
     assert channel.qos.can_consume()
     app.close()
+
+
+def test_who_is_killed_while_he_looks_keeps_nobody_from_looking_for_long(tmp_path: Path) -> None:
+    """The lock under which tasks of the dead are looked for ends by itself, within ten seconds."""
+    with servers.redis(tmp_path / "broker") as url:
+        app = celery_app.make(Settings("scraper-worker", {"PIPELINE_BROKER_URL": url}))
+        with app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            key = channel.unacked_mutex_key
+            with Mutex(channel.client, key, channel.unacked_mutex_expire):
+                assert 0 < channel.client.ttl(key) <= 10
+        app.close()
 
 
 def test_a_visibility_that_is_too_short_is_refused() -> None:
