@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from checks._case import Case
 from checks._edges import Edge, reached, services_between
 from checks._trace import Key, key_of, parent_key
+from checks._verdict import SAMPLED_OUT, sampled_out
 from checks._words import duration, job_query, listed, named, names_job, short, trace_query
 from validator.model import Evidence, Finding, Phase, Signal, Span, SpanKind
 
@@ -17,18 +18,17 @@ _OUTGOING = (SpanKind.PRODUCER, SpanKind.CLIENT)
 def no_trace(case: Case) -> Finding:
     """Describe a job of which not one span is to be seen."""
     evidence = case.evidence
-    flags = {line.sampled for line in evidence.logs if line.trace_id and line.sampled is not None}
-    sampled_out = flags == {False}
+    unsampled = sampled_out(evidence)
     ran = [proof for name in case.services if (proof := proof_of_life(case, name))]
     traces = listed(short(ref.trace_id) for ref in evidence.job.traces) or "none known"
     return Finding(
-        code="sampled_out" if sampled_out else "no_trace",
-        summary="sampled out: no span was recorded" if sampled_out else "no trace of this job",
+        code=SAMPLED_OUT if unsampled else "no_trace",
+        summary="sampled out: no span was recorded" if unsampled else "no trace of this job",
         expected=f"a trace over {listed(case.services)}",
         seen=(f"no span of the job (traces asked for: {traces})", *ran),
         likely=(
             "the sampled flag of the job's trace is off: a sampler on its way decided not to record"
-            if sampled_out
+            if unsampled
             else _why_nothing(evidence)
         ),
         query=job_query(evidence),

@@ -32,6 +32,10 @@ _CODES = {
 }
 
 
+SAMPLED_OUT = "sampled_out"
+"""The code of what left no spans because a sampler said so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What a check looked at and what it found.
@@ -82,6 +86,12 @@ def decide(evidence: Evidence, examined: Examined) -> Verdict:
     """
     coverage = worst(evidence, examined.signals)
     status, code, summary = _outcome(examined, coverage)
+    if status is Status.FAIL and _may_be_unsampled(evidence, examined):
+        status, code, summary = (
+            Status.INCONCLUSIVE,
+            SAMPLED_OUT,
+            "sampled out: no span was recorded",
+        )
     return Verdict(
         check=examined.kind,
         name=examined.kind,
@@ -94,6 +104,21 @@ def decide(evidence: Evidence, examined: Examined) -> Verdict:
         signals=examined.signals,
         blocked_by="",
         catches="",
+    )
+
+
+def sampled_out(evidence: Evidence) -> bool:
+    """Whether the logs of a job without spans say that its trace was not to be recorded."""
+    flags = {line.sampled for line in evidence.logs if line.trace_id and line.sampled is not None}
+    return not evidence.spans and flags == {False}
+
+
+def _may_be_unsampled(evidence: Evidence, examined: Examined) -> bool:
+    """Whether all that is wrong is that there are no spans, of a target that samples."""
+    return (
+        evidence.job.sampling != "all"
+        and sampled_out(evidence)
+        and all("spans" in (*one.needs, *one.missing) for one in examined.findings)
     )
 
 

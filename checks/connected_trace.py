@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -14,7 +13,7 @@ from checks._params import Params
 from checks._trace import Key, build, key_of
 from checks._verdict import Examined, decide
 from checks._words import listed
-from validator.model import Evidence, Finding, Signal, Status, Verdict
+from validator.model import Evidence, Finding, Signal, Verdict
 
 KIND = "connected_trace"
 
@@ -116,11 +115,8 @@ def _leads(case: Case, edge: Edge) -> bool:
 
 
 def _nothing(case: Case) -> Verdict:
-    """Judge a job that left no span; where the target samples, that may be as it should be."""
-    verdict = decide(case.evidence, _examined(case, (_broken.no_trace(case),)))
-    if verdict.code == "sampled_out" and case.evidence.job.sampling != "all":
-        return replace(verdict, status=Status.INCONCLUSIVE)
-    return verdict
+    """Judge a job that left no span."""
+    return decide(case.evidence, _examined(case, (_broken.no_trace(case),)))
 
 
 def _examined(case: Case, findings: tuple[Finding, ...]) -> Examined:

@@ -160,10 +160,14 @@ def test_every_suite_judges_its_jobs_outcome() -> None:
 
 
 def test_the_outcome_of_a_job_of_which_nothing_is_known_is_not_judged() -> None:
-    """Nobody asked for it, and nobody can say."""
+    """Nobody asked for it, and nobody can say; of one that was submitted that is a doubt."""
     unknown = job(existing=True, state=JobState.UNKNOWN)
     found = Judge(CHECKS, (SPEC,)).verdicts(evidence(pipeline(), of=unknown))
     assert [v.name for v in found] == ["c"]
+    unknown = job(state=JobState.UNKNOWN)
+    found = Judge(CHECKS, (SPEC,)).verdicts(evidence(pipeline(), of=unknown))
+    assert [v.name for v in found] == ["job_outcome", "c"]
+    assert found[0].status is Status.INCONCLUSIVE
 
 
 @pytest.mark.req("V-13")

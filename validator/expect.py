@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from validator.errors import ConfigError
-from validator.model import Run
+from validator.judge import OTHER_VERSION
+from validator.model import Run, Status
 from validator.suite import CheckSpec, Suite
 
 NAME = "expected_version"
@@ -47,7 +48,24 @@ def _with_check(suite: Suite, version: str) -> Suite:
         where="--expect-version",
     )
     others = tuple(spec for spec in suite.checks if spec.kind != "version")
-    return replace(suite, checks=(check, *others), gate=NAME)
+    return replace(suite, checks=(check, *others), gate=NAME, expected_version=version)
+
+
+def as_then(suite: Suite, run: Run) -> Suite:
+    """Return a suite as `run` was judged by it: with the version that was expected then.
+
+    Raises `ConfigError` for a run that was not of it, and that an older release has stored
+    without its name: no check of the suite speaks of what was to be judged.
+    """
+    if run.expected_version:
+        return _with_check(suite, run.expected_version)
+    gate = next((one for one in run.verdicts if one.name == NAME), None)
+    if gate is not None and gate.status is not Status.PASS:
+        raise ConfigError(
+            f"run {run.id} was judged with --expect-version by a release that did not store the "
+            f"version, and was not of it ({gate.summary}): it cannot be judged again"
+        )
+    return suite
 
 
 def unmet(runs: Sequence[Run]) -> dict[str, str]:
@@ -56,5 +74,5 @@ def unmet(runs: Sequence[Run]) -> dict[str, str]:
         run.suite: verdict.summary
         for run in runs
         for verdict in run.verdicts
-        if verdict.name == NAME and verdict.code in ("version_mismatch", "version_unknown")
+        if verdict.name == NAME and verdict.code in OTHER_VERSION
     }

@@ -15,6 +15,8 @@ from validator.templates import UnboundTemplate, bind
 
 JOB_OUTCOME = "job_outcome"
 REQUIRED = "required"
+OTHER_VERSION = ("version_mismatch", "version_unknown")
+"""The codes of findings that say: what was judged is not what was to be judged."""
 
 IMPLICIT_OUTCOME = CheckSpec(
     kind=JOB_OUTCOME,
@@ -63,7 +65,8 @@ class Judge:
 
     def _specs(self, evidence: Evidence) -> tuple[CheckSpec, ...]:
         declared = any(spec.kind == JOB_OUTCOME for spec in self.checks)
-        unknown = evidence.job.state is JobState.UNKNOWN  # nobody can say how it ended
+        job = evidence.job
+        unknown = job.existing and job.state is JobState.UNKNOWN  # and nobody was to follow it
         return self.checks if declared or unknown else (IMPLICIT_OUTCOME, *self.checks)
 
     def _one(self, spec: CheckSpec, evidence: Evidence) -> Verdict:
@@ -106,10 +109,12 @@ def _undecided(spec: CheckSpec, kind: CheckKind, code: str, summary: str) -> Ver
 def gated(verdicts: tuple[Verdict, ...], gate: str) -> tuple[Verdict, ...]:
     """Mark all verdicts but `gate` as blocked by it, if it says that they speak of another thing.
 
-    Only where it has evidence of that: a gate that nothing is known of shuts out nothing.
+    Only where it has seen that: a gate that knows nothing, or misses spans, shuts out nothing.
     """
     shut = any(
-        verdict.name == gate and verdict.status is Status.INCONCLUSIVE and verdict.findings
+        verdict.name == gate
+        and verdict.status is Status.INCONCLUSIVE
+        and any(finding.code in OTHER_VERSION for finding in verdict.findings)
         for verdict in verdicts
     )
     return tuple(

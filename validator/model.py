@@ -464,6 +464,7 @@ class Run:
     `findings` are remarks about sources and the run itself that decide no verdict.
     `interrupted` says that it was stopped from outside before it was done. `finished` is when the
     verdicts were first given; `second_look` what looking again came to, None if nobody did.
+    `expected_version` is what `--expect-version` named, empty for nothing.
     """
 
     id: str
@@ -478,3 +479,4 @@ class Run:
     evidence: Evidence
     interrupted: bool
     second_look: SecondLook | None = None
+    expected_version: str = ""

@@ -323,6 +323,7 @@ class SuiteRun:
             findings=tuple(dict.fromkeys((*(before.findings if before else ()), *self.findings))),
             evidence=evidence,
             interrupted=self.interrupted,
+            expected_version=self.plan.suite.expected_version,
             second_look=None if before is None else second_look(before, verdicts, evidence),
         )
 

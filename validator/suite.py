@@ -32,7 +32,8 @@ class Suite:
     after which evidence that misses nothing counts as complete. `skew` is the tolerance in
     seconds between the clocks of different hosts. `concurrent` declares that the suite's job
     leaves alone what other suites of the target measure, so that it may run beside them. `gate`
-    names a check without whose pass nothing else of the suite is judged; empty for none.
+    names a check without whose pass nothing else of the suite is judged, `expected_version` what
+    it looks for; empty for none.
     """
 
     name: str
@@ -46,3 +47,4 @@ class Suite:
     checks: tuple[CheckSpec, ...]
     path: str
     gate: str = ""
+    expected_version: str = ""

@@ -237,4 +237,5 @@ def not_submitted(plan: Plan, why: str, now: float) -> Run:
         findings=(),
         evidence=evidence,
         interrupted=False,
+        expected_version=plan.suite.expected_version,
     )

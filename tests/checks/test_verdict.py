@@ -8,6 +8,8 @@ import pytest
 
 from checks._verdict import Examined, decide, worst
 from tests.checks.build import END, coverage, evidence, job
+from tests.checks.judging import judge
+from tests.traces import line
 from validator.model import CoverageState, Evidence, Finding, JobState, Signal, Status, Verdict
 
 COMPLETE = (CoverageState.SETTLED, CoverageState.EXHAUSTED)
@@ -111,3 +113,29 @@ def test_what_the_target_says_is_complete_when_the_job_is_over(
     """The job's own evidence does not depend on any source of telemetry."""
     of: Evidence = evidence(state=CoverageState.ABSENT, job=job(state=state, ended=ended))
     assert decided(CoverageState.OPEN, of=of, signals=(Signal.JOB,)).status is status
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("connected_trace", {"services": ["orchestrator"]}),
+        ("span_attributes", {"spans": {"service": "scraper"}, "require": ["job.id"]}),
+        (
+            "span_attributes",
+            {"spans": {"service": "x"}, "min_matches": 0, "absent": ["http.request.header.*"]},
+        ),
+        ("span_outcome", {"spans": {"service": "scraper"}, "status": "ok"}),
+        ("version", {"services": ["scraper"], "version": "1"}),
+        ("trace_search", {}),
+        ("expression", {"expr": "spans.all(s, s.name != '')", "message": "a name is missing"}),
+    ],
+)
+def test_no_check_fails_for_spans_that_were_sampled_out(kind: str, params: dict[str, Any]) -> None:
+    """Where the target samples, what is wrong is only that there is nothing to look at."""
+    logs = [line("orchestrator", "job accepted", sampled=False)]
+    sampling = job(sampling="ratio")
+    found = judge(kind, params, evidence(logs=logs, job=sampling))
+    assert (found.status, found.code) == (Status.INCONCLUSIVE, "sampled_out")
+    assert judge(kind, params, evidence(logs=logs)).status is Status.FAIL
+    assert judge(kind, params, evidence(job=sampling)).status is Status.FAIL

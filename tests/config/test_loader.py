@@ -10,6 +10,7 @@ import pytest
 from checks import CHECKS
 from tests.config.examples import SUITE, settings_in, suite_in
 from tests.config.kinds import KINDS
+from validator.commands._check import choose
 from validator.errors import ConfigError
 from validator.loader import load_suite, load_suites
 from validator.suite import CheckSpec, Suite
@@ -125,6 +126,21 @@ def test_suite_names_are_unique(tmp_path: Path) -> None:
     suite_in(tmp_path, "b.yaml")
     with pytest.raises(ConfigError, match=r'b.yaml:1: the suite "pipeline" is in .*a.yaml already'):
         load_suites(settings, KINDS)
+
+
+def test_a_suite_that_is_named_twice_is_one(tmp_path: Path) -> None:
+    """By its name and by its file; another file with the name is refused: runs are known by it."""
+    settings = settings_in(tmp_path)
+    checks = "checks: [{job_outcome: {}, catches: it fails}]"
+    outcome = f"{{suite: pipeline, target: pipeline, job: {{url: http://x}}, {checks}}}"
+    mine, other = suite_in(tmp_path, "a.yaml", outcome), tmp_path / "other" / "a.yaml"
+    other.parent.mkdir()
+    other.write_text(mine.read_text())
+    for wanted in (["pipeline"] * 2, [str(mine)] * 2, ["pipeline", str(mine)]):
+        assert [suite.name for suite in choose(settings, wanted, None)] == ["pipeline"]
+    for wanted in (["pipeline", str(other)], [str(mine), str(other)]):
+        with pytest.raises(ConfigError, match=r'a.yaml:1: the suite "pipeline" is in .* already'):
+            choose(settings, wanted, None)
 
 
 def test_answers_of_unknown_type_may_be_numbers(tmp_path: Path) -> None:

@@ -90,9 +90,12 @@ def _again(suites: Iterable[Suite], done: Sequence[Run], *, late: bool) -> tuple
 
 
 def choose(settings: Settings, wanted: Sequence[str], ring: int | None) -> tuple[Suite, ...]:
-    """Return the suites of these names or files, or all, and of them those of the ring."""
-    files = [name for name in wanted if name.endswith((".yaml", ".yml"))]
-    names = [name for name in wanted if name not in files]
+    """Return the suites of these names or files, or all, and of them those of the ring.
+
+    One that is named twice is one; two of one name are a `ConfigError`, since runs are known by it.
+    """
+    files = [name for name in dict.fromkeys(wanted) if name.endswith((".yaml", ".yml"))]
+    names = [name for name in dict.fromkeys(wanted) if name not in files]
     found: tuple[Suite, ...] = ()
     if names or not files:
         every = load_suites(settings, CHECKS)
@@ -102,11 +105,22 @@ def choose(settings: Settings, wanted: Sequence[str], ring: int | None) -> tuple
                 raise ConfigError(_unknown("suite", name, list(known)))
         found = tuple(known[name] for name in names) if names else every
     if files:
-        found += load_suites(settings, CHECKS, files, Path.cwd())
+        found = _joined(found, load_suites(settings, CHECKS, files, Path.cwd()))
     found = tuple(suite for suite in found if ring is None or suite.ring == ring)
     if not found:
         raise ConfigError(f"no suite of ring {ring} in {settings.path}: nothing would run")
     return found
+
+
+def _joined(named: Iterable[Suite], of_files: Iterable[Suite]) -> tuple[Suite, ...]:
+    found = {suite.name: suite for suite in named}
+    for suite in of_files:
+        other = found.setdefault(suite.name, suite)
+        if Path(other.path).resolve() != Path(suite.path).resolve():
+            raise ConfigError(
+                f'{suite.path}:1: the suite "{suite.name}" is in {other.path} already'
+            )
+    return tuple(found.values())
 
 
 def _unknown(what: str, name: str, known: list[str]) -> str:

@@ -9,6 +9,7 @@ from checks import CHECKS
 from validator.config import environment, load_settings
 from validator.errors import ConfigError
 from validator.evidence_io import load_runs
+from validator.expect import as_then
 from validator.judge import Judge
 from validator.judging import verdicts_of_record
 from validator.loader import load_suites
@@ -29,7 +30,8 @@ def judged_again(directory: Path, config_path: Path) -> tuple[tuple[Run, ...], t
             raise ConfigError(
                 f"{directory}: run {run.id} is of the suite `{run.suite}`, unknown now"
             )
-        judge = Judge(CHECKS, suites[run.suite].checks)
+        suite = as_then(suites[run.suite], run)
+        judge = Judge(CHECKS, suite.checks, suite.gate)
         again = replace(run, verdicts=verdicts_of_record(judge, run.evidence))
         changes += differences(run, again)
         runs.append(again)
