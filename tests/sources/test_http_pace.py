@@ -123,6 +123,22 @@ def test_a_backend_gets_no_more_than_declared() -> None:
     assert caught.value.failure is SourceFailure.THROTTLED
 
 
+def test_a_question_whose_time_is_over_is_too_slow() -> None:
+    """That is no lack of turns: another `rate_limit` would not help, and no turn is taken."""
+    clock = FakeClock()
+    began = clock.time
+    with serving(always(Canned(body=b"good"))) as served:
+        http = Http("s", make_session(), clock, Bounds(rate=1.0))
+        for late in (0.0, 0.01):
+            with pytest.raises(SourceError, match="took the whole `timeout`") as caught:
+                http.call(Call(served.url, until=clock.time - late))
+            assert caught.value.failure is SourceFailure.TOO_SLOW
+        http.call(Call(served.url))
+        assert len(served.requests) == 1
+    http.close()
+    assert clock.time == began
+
+
 @dataclass
 class Counting(FakeClock):
     """A clock of several threads, that counts what they slept."""

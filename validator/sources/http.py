@@ -176,7 +176,11 @@ class Http:
 
     def _take_turn(self, call: Call, deadline: float) -> None:
         """Wait until our own limit allows a request."""
-        wait = self._limits.of(origin(call.url)).turn(deadline - self._clock.monotonic())
+        left = deadline - self._clock.monotonic()
+        if left <= 0:
+            detail = f"{shown(call.url)} was not asked: what was before it took the whole `timeout`"
+            raise FaultError(Fault(SourceFailure.TOO_SLOW, detail))
+        wait = self._limits.of(origin(call.url)).turn(left)
         if wait is None:
             detail = (
                 f"{shown(call.url)} was not asked: our own limit of {self._bounds.rate:g} requests"
