@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -181,3 +184,50 @@ def test_times_are_read_as_go_writes_them() -> None:
     assert moment("2026-11-21T14:07:48+02:00") == 1795262868
     assert moment("0001-01-01T00:00:00Z") is None
     assert moment(None) is None
+
+
+OLD = {"job": "embedding", "instance": "e:1"}
+"""A target that had the family before it was started anew, and is scraped every minute."""
+
+
+@contextmanager
+def restarted(told: Canned) -> Iterator[tuple[PrometheusSource, list[str]]]:
+    """Serve a family that one job has now and another had; `told` is what is said of the past."""
+    asked: list[str] = []
+
+    def script(handler: BaseHTTPRequestHandler) -> Canned:
+        asked.append(handler.path.partition("?")[0])
+        now = CLOCK.now()
+        if asked[-1] == "/api/v1/series":
+            return told
+        rare = series("up", [(now - 50 - 60 * ago, 1) for ago in (3, 2, 1, 0)], **OLD)
+        return Canned(body=matrix(*healthy(now), rare))
+
+    with serving(script) as served:
+        found = source(served.url, 75.0)
+        yield found, asked
+        found.close()
+
+
+PAST = json.dumps({"status": "success", "data": [{"__name__": "jobs_total", **OLD}]}).encode()
+
+
+@pytest.mark.req("V-05", "V-13")
+def test_who_had_a_family_is_waited_for_though_others_have_it() -> None:
+    """A service that was started anew may have nothing of it yet: the answer is as old as it is."""
+    with restarted(Canned(body=PAST)) as (found, asked):
+        for _ in range(2):
+            answer = found.samples(frozenset({"jobs"}))
+            assert answer.full
+            assert answer.as_of == pytest.approx(CLOCK.now() - 50, abs=5)
+        assert asked.count("/api/v1/series") == 1
+
+
+@pytest.mark.parametrize("told", [Canned(403, b"no"), Canned(500, b"boom")])
+def test_a_past_that_cannot_be_asked_is_told(told: Canned) -> None:
+    """Of those who have the family now it is judged all the same, and asked again."""
+    with restarted(told) as (found, _):
+        answer = found.samples(frozenset({"jobs"}))
+    assert answer.full
+    assert answer.as_of == pytest.approx(CLOCK.now(), abs=5)
+    assert "what there was before could not be asked" in answer.findings[0]

@@ -26,11 +26,15 @@ _MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is known of families without a sample: their series of old, and what is wrong."""
+    """What is known of families: their series of old, and what is wrong where there are none.
+
+    `told` is False where the server could not be asked.
+    """
 
     at: float
     series: tuple[Mapping[str, str], ...]
     troubles: tuple[str, ...]
+    told: bool = True
 
     def of(self, metric: str) -> list[Mapping[str, str]]:
         """Return the series of a family, by its name with or without a suffix."""
@@ -48,8 +52,6 @@ class Past:
 
 def past_of(api: JsonApi, metrics: Iterable[str], now: float) -> Past:
     """Ask for the series of old of these families, and what is wrong with targets."""
-    series: list[Mapping[str, str]] = []
-    troubles: list[str] = []
     bases = "|".join(sorted({re.escape(n) for m in metrics for n in (m, bare(m))}))
     pattern = f"(?:{bases})(?:_total|_count|_sum)?"
     try:
@@ -59,21 +61,20 @@ def past_of(api: JsonApi, metrics: Iterable[str], now: float) -> Past:
         )
         with api.reading("api/v1/series"):
             series = [{**one, "__name__": one["__name__"]} for one in told.data]
-        if not series:
-            troubles = _troubles(api)
     except SourceError as exc:
-        troubles = [f"what there was before could not be asked: {exc.failure}"]
-    return Past(now, tuple(series), tuple(troubles))
+        trouble = f"what there was before could not be asked: {exc.failure}"
+        return Past(now, (), (trouble,), told=False)
+    return Past(now, tuple(series), () if series else tuple(_troubles(api)))
 
 
 def _troubles(api: JsonApi) -> list[str]:
     """Return which targets were never scraped, or cannot be; nothing where no one tells."""
     try:
         told = api.get("api/v1/targets", ("state", "active"))
+        with api.reading("api/v1/targets"):
+            found = [_trouble(one) for one in told.data["activeTargets"]]
     except SourceError:  # neither Mimir nor a Thanos without sidecars has targets
         return []
-    with api.reading("api/v1/targets"):
-        found = [_trouble(one) for one in told.data["activeTargets"]]
     return [one for one in found if one][:_MOST]
 
 

@@ -72,7 +72,8 @@ class PrometheusSource(SourceBase):
     targets where none ever did. An answer is not full when the server says so, when a target of
     such a job is down, when one is gone that an earlier answer had (for as long as a run may still
     wait for it), or when nothing is scraped at all. It takes one request, the first also one
-    for metadata; exemplars, and the reasons for what is missing, take one or two more at times.
+    for metadata and one for who had the families in the last 30 days; exemplars, and the reasons
+    for what is missing, take one or two more at times.
     """
 
     kind = "prometheus"
@@ -93,6 +94,7 @@ class PrometheusSource(SourceBase):
         self._no_exemplars_until = float("-inf")
         self._past = Past(float("-inf"), (), ())
         self._past_for: frozenset[str] = frozenset()
+        self._looked: frozenset[str] = frozenset()
 
     def samples(self, metrics: frozenset[str]) -> Answer:
         """Return the samples of the last scrapes of these families, and of `target_info`."""
@@ -178,22 +180,28 @@ class PrometheusSource(SourceBase):
     def _jobs(
         self, metrics: frozenset[str], asked: list[Line], now: float, started: float
     ) -> frozenset[str]:
-        """Return the jobs that have or had the families; none if a family never was anywhere."""
+        """Return the jobs that have or had the families; none if a family never was anywhere.
+
+        Who has one now does not tell who had it, and is scraped at another moment: each family is
+        looked back for once. Where that cannot be had it is a finding.
+        """
         found: dict[str, frozenset[str]] = {}
         for metric in metrics - {"target_info"}:
             lines = [one for one in asked if is_asked(one.name, frozenset({metric}))]
             seen = (one.labels.get("job", "") for one in lines)
             found[metric] = self._memory.jobs(metric, seen)
-        unknown = frozenset(metric for metric, jobs in found.items() if not jobs)
+        with self._lock:
+            looked = self._looked
+        unknown = frozenset(m for m, jobs in found.items() if not jobs or m not in looked)
         if unknown:
             past = self._looked_back(unknown, now, started)
-            found |= {metric: past.jobs(metric) for metric in unknown}
+            found |= {metric: self._memory.jobs(metric, past.jobs(metric)) for metric in unknown}
         if not all(found.values()):
             return frozenset()
         return frozenset().union(*found.values())
 
     def _looked_back(self, metrics: frozenset[str], now: float, started: float) -> Past:
-        """Return what is known of families that have no sample; asked now and then."""
+        """Return what is known of the past of families; asked now and then."""
         with self._lock:
             past, known = self._past, self._past_for
         if past.fresh(now) and metrics <= known:
@@ -204,6 +212,7 @@ class PrometheusSource(SourceBase):
         past = past_of(aside, metrics, now)
         with self._lock:
             self._past, self._past_for = past, metrics
+            self._looked |= metrics if past.told else frozenset()
         return past
 
     def _present(self, targets: list[Target], started: float) -> frozenset[Key]:
@@ -300,6 +309,8 @@ class PrometheusSource(SourceBase):
             findings.append(f"its clock is {reading.ahead:+.1f} s off ours: times are set right")
         with self._lock:
             past = self._past
+        if not past.told:
+            findings += past.troubles
         for metric in reading.missing() if not nothing else ():
             lines = [one for one in reading.asked if is_asked(one.name, frozenset({metric}))]
             absence = Absence(
