@@ -10,7 +10,7 @@ from checks._edges import Edge, reached, services_between
 from checks._trace import Key, key_of, parent_key
 from checks._verdict import SAMPLED_OUT, sampled_out
 from checks._words import duration, job_query, listed, named, names_job, short, trace_query
-from validator.model import Evidence, Finding, Phase, Signal, Span, SpanKind
+from validator.model import Evidence, Finding, Phase, Signal, Span, SpanKind, TraceRef
 
 _OUTGOING = (SpanKind.PRODUCER, SpanKind.CLIENT)
 
@@ -42,18 +42,20 @@ def not_adopted(case: Case) -> list[Finding]:
     """Describe a target that was sent our context and left nothing that is joined to it."""
     job, sent = case.evidence.job, case.sent_trace
     ours = (sent, job.sent_parent)
-    if job.existing or not sent or any(ref.via == "header" for ref in job.traces):
+    if job.existing or not sent:
         return []
     for span in case.index.spans:
         if span.trace_id == sent or any((one.trace_id, one.span_id) == ours for one in span.links):
             return []
     first = case.index.spans[0]
+    answered = TraceRef(first.trace_id, "header") in job.traces
+    found = "which the target answered" if answered else "found by the job's id"
     return [
         Finding(
             code="context_not_adopted",
             summary="the target does not take our trace context",
             expected=f"its spans in the trace that the job was sent with, {sent}",
-            seen=(f"{named(first)} begins trace {short(first.trace_id)}, found by the job's id",),
+            seen=(f"{named(first)} begins trace {short(first.trace_id)}, {found}",),
             likely=(
                 "the API does not read `traceparent` (it is not instrumented, or does not trust "
                 "its callers); if that is meant, declare `trace_context: new` of the target"

@@ -254,6 +254,17 @@ def test_without_a_sent_parent_the_first_root_is_the_root() -> None:
     assert codes(judged([*spans, span("scraper", "x", at=9, job=JOB)], of=of)) == ["second_root"]
 
 
+def test_a_trace_that_the_target_answers_is_not_the_one_that_it_was_sent() -> None:
+    """Who tells the trace of its own in a header has not taken ours; whose trace is given may."""
+    spans = cut_off(pipeline(), "POST /jobs")
+    refs = (TraceRef(TRACE, "sent"), TraceRef(OTHER, "header"))
+    verdict = judged(spans, of=job(traces=refs))
+    assert codes(verdict) == ["context_not_adopted"]
+    assert verdict.findings[0].seen[0].endswith("begins trace 9c3f7a…, which the target answered")
+    given = job(traces=(TraceRef(TRACE, "given"), refs[1]), sent_parent="", existing=True)
+    assert judged(spans, of=given).status is Status.PASS
+
+
 @pytest.mark.req("V-03")
 @pytest.mark.parametrize("hops", ["link", "either"])
 def test_a_linked_consumer_is_one_evidence_over_both_traces(hops: str) -> None:
