@@ -69,13 +69,13 @@ class FieldRules(Params):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The fields of one span or line: `get` reads one by its key, `keys` are those it has.
+    """The fields of one span or line: `get` reads one by its key, `known` lists those it has.
 
     `spelled` returns the keys that a glob may mean where the backend has a spelling of its own.
     """
 
     get: Callable[[str], Found]
-    keys: Iterable[str]
+    known: Callable[[], Iterable[str]]
     spelled: Callable[[str], Iterable[str]] = lambda _pattern: ()
 
 
@@ -103,7 +103,7 @@ def complaints(rules: FieldRules, piece: Piece) -> list[Complaint]:
 
 def _present(piece: Piece, pattern: str) -> list[str]:
     if "*" in pattern:
-        meant = {key for key in piece.keys if glob(pattern, key)}
+        meant = {key for key in piece.known() if glob(pattern, key)}
         return sorted(meant.union(piece.spelled(pattern)))
     return [] if isinstance(piece.get(pattern), Missing) else [pattern]
 
@@ -111,7 +111,7 @@ def _present(piece: Piece, pattern: str) -> list[str]:
 def _of_key(rules: FieldRules, piece: Piece, key: str) -> Complaint | None:
     value = piece.get(key)
     if isinstance(value, Missing):
-        near = nearest(key, piece.keys)
+        near = nearest(key, piece.known())
         seen = f"has no `{key}`" + (f"; has `{near}`" if near else "")
         return Complaint("missing", key, f"`{key}`{_ask(rules, key)}", seen, near)
     if key in rules.require and is_empty(value):

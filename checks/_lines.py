@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from checks._params import Params
-from checks._select import Condition, condition_text, fits, own_or_resource
+from checks._select import Condition, condition_text, fits, keys_of, own_or_resource
 from checks._values import MISSING, Found, Missing, Untyped, glob
 from validator.model import Evidence, LogLine, flat_key
 
@@ -78,7 +78,7 @@ def flattened_as(line: LogLine, pattern: str) -> list[str]:
 def line_keys(line: LogLine) -> list[str]:
     """Return the keys of the fields that a line has."""
     own = [key for key in _OWN if getattr(line, key)]
-    return [*own, *line.attributes, *(f"resource.{key}" for key in line.resource)]
+    return [*own, *keys_of(line.attributes, line.resource)]
 
 
 class LogSelector(Params):

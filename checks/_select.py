@@ -13,6 +13,9 @@ from checks._values import MISSING, Found, Missing, Pattern, Value, glob, matche
 from checks._words import names_job
 from validator.model import Evidence, Span, SpanKind
 
+_DEEPEST = 64
+"""How many maps within each other are looked into; protobuf carries no more than 33."""
+
 
 class Matching(Params):
     """A condition on a field's text."""
@@ -113,6 +116,24 @@ def _dotted(values: Mapping[str, Any], key: str) -> Found:
         more, dot, rest = rest.partition(".")
         head = f"{head}.{more}"
     return MISSING
+
+
+def keys_of(attributes: Mapping[str, Any], resource: Mapping[str, Any]) -> list[str]:
+    """Return the keys under which `own_or_resource` finds something, those within maps as well."""
+    return [*_paths("", attributes), *_paths("resource.", resource)]
+
+
+def _paths(prefix: str, values: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    todo = [(prefix, values, 0)]
+    while todo:
+        above, here, depth = todo.pop()
+        for key, value in here.items():
+            path = f"{above}{key}"
+            found.append(path)
+            if isinstance(value, Mapping) and depth < _DEEPEST:
+                todo.append((f"{path}.", value, depth + 1))
+    return found
 
 
 def span_query(evidence: Evidence, selector: SpanSelector, span: Span) -> str:

@@ -128,7 +128,7 @@ def _complaints(params: LogFieldsParams, line: LogLine, own: frozenset[str]) -> 
 def _piece(line: LogLine) -> Piece:
     return Piece(
         get=lambda key: line_field(line, key),
-        keys=line_keys(line),
+        known=lambda: line_keys(line),
         spelled=lambda pattern: flattened_as(line, pattern),
     )
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from checks._attempts import Attempts, attempts_of
 from checks._fields import Complaint, FieldRules, Piece, complaints
 from checks._judge_fields import Told, earlier_notes, on_any, on_every
-from checks._select import SpanSelector, attribute, span_query
+from checks._select import SpanSelector, attribute, keys_of, span_query
 from checks._trace import key_of
 from checks._unmatched import no_span, nothing_seen
 from checks._verdict import Examined, decide
@@ -82,7 +82,7 @@ def _judged(
 def _piece(span: Span) -> Piece:
     return Piece(
         get=lambda key: attribute(span, key),
-        keys=[*span.attributes, *(f"resource.{key}" for key in span.resource)],
+        known=lambda: keys_of(span.attributes, span.resource),
     )
 
 

@@ -257,6 +257,15 @@ def test_what_must_not_be_there_is_found_in_either_spelling(pattern: str) -> Non
     assert passes(judge("log_fields", params, evidence([ROOT], [flat(name="x")])))
 
 
+@pytest.mark.parametrize("pattern", ["*password*", "user.*", "user.password"])
+def test_what_must_not_be_there_is_found_within_maps(pattern: str) -> None:
+    """A glob meets what its exact key would meet."""
+    line = failure(attributes={"user": {"password": "hunter2"}})
+    verdict = judge("log_fields", {"absent": [pattern]}, evidence([ROOT], [line]))
+    assert (verdict.code, "has `user.password`" in told(verdict)) == ("field_forbidden", True)
+    assert "hunter2" not in told(verdict)
+
+
 @pytest.mark.parametrize(
     ("text", "wanted", "same"),
     [

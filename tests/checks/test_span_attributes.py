@@ -8,7 +8,7 @@ import pytest
 
 from tests.checks.build import FAR, JOB, attempt, evidence, job, log, span
 from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
-from validator.model import CoverageState, Span, SpanKind, Status
+from validator.model import AttributeValue, CoverageState, Span, SpanKind, Status
 
 pytestmark = pytest.mark.req("V-04")
 
@@ -116,6 +116,38 @@ def test_an_attribute_of_the_resource_or_within_a_map_counts() -> None:
     assert passes(judge("span_attributes", params, evidence([one])))
     wrong = {"spans": {"service": "a"}, "require": ["http.request.nope", "resource.nope"]}
     assert judge("span_attributes", wrong, evidence([one])).status is Status.FAIL
+
+
+@pytest.mark.parametrize("pattern", ["*password*", "user.*", "user.password", "*.password"])
+def test_what_must_not_be_there_is_found_within_maps(pattern: str) -> None:
+    """A glob meets what its exact key would meet, in attributes and in the resource."""
+    secret = {"password": "hunter2"}
+    own = span("a", "b", attributes={"user": secret, "job.id": JOB})
+    verdict = judge("span_attributes", {"spans": {}, "absent": [pattern]}, evidence([own]))
+    assert (verdict.code, only(verdict).spans) == ("attribute_forbidden", (own.span_id,))
+    assert "has `user.password`" in verdict.summary
+    of_host = span("a", "b", resource={"user": secret})
+    params = {"spans": {}, "absent": [f"resource.{pattern}"]}
+    assert (
+        "has `resource.user.password`"
+        in judge("span_attributes", params, evidence([of_host])).summary
+    )
+
+
+def test_maps_within_maps_are_looked_into_as_deep_as_they_are_sent() -> None:
+    """As deep as protobuf carries them all is found; what is deeper than that breaks nothing."""
+
+    def nested(depth: int) -> Span:
+        value: AttributeValue = "x"
+        for _ in range(depth):
+            value = {"password": value, "name": "y"}
+        return span("a", "b", attributes={"user": value})
+
+    params = {"spans": {}, "absent": ["user" + ".password" * 32 + "*"]}
+    assert judge("span_attributes", params, evidence([nested(31)])).status is Status.PASS
+    assert judge("span_attributes", params, evidence([nested(32)])).status is Status.FAIL
+    params = {"spans": {}, "absent": ["*secret*"]}
+    assert judge("span_attributes", params, evidence([nested(5000)])).status is Status.PASS
 
 
 @pytest.mark.req("V-13")
