@@ -116,13 +116,14 @@ def _second_root(case: Case, root: Span) -> Finding:
         likely=why,
         query=trace_query(*dict.fromkeys(filter(None, (case.sent_trace, root.trace_id)))),
         spans=(root.span_id,),
-        final=not case.missing and _beyond_retry(root) and root.trace_id == case.sent_trace,
+        absent=any((one.trace_id, one.span_id) not in case.index.by_key for one in root.links),
+        final=not case.missing and _beyond_mending(root) and root.trace_id == case.sent_trace,
     )
 
 
-def _beyond_retry(span: Span) -> bool:
-    """Whether no later attempt of a task could replace the span."""
-    return span.kind is not SpanKind.CONSUMER and not task_id(span)
+def _beyond_mending(span: Span) -> bool:
+    """Whether no later attempt of a task could replace the span, and nothing join it by a link."""
+    return span.kind is not SpanKind.CONSUMER and not task_id(span) and not span.links
 
 
 def orphans(case: Case, explained: set[Key]) -> list[Finding]:

@@ -234,6 +234,28 @@ def test_a_second_root_of_the_job_fails() -> None:
     assert codes(verdict) == ["second_root"]
 
 
+def test_a_root_whose_link_leads_to_nothing_yet_may_still_be_joined() -> None:
+    """In the job's trace or another, it is no second one for good while that span may come."""
+    link = [(TRACE, "pub-late")]
+    late = span("orchestrator", "apply", id="pub-late", parent="POST /jobs", at=25)
+    params = ConnectedTraceParams(services=SERVICES, edges=EDGES, hops="either")
+    for trace in (TRACE, OTHER):
+        root = span("cron", "sweep", at=30, trace=trace, links=link, job=JOB)
+        spans = [*pipeline(), root]
+        verdict = judged(spans, params, of=job(traces=BOTH), state=CoverageState.OPEN)
+        assert (verdict.status, verdict.findings[0].absent) == (Status.PENDING, True)
+        assert judged(spans, params, of=job(traces=BOTH)).code == "second_root"
+        assert judged([*spans, late], params, of=job(traces=BOTH)).status is Status.PASS
+
+
+def test_what_links_to_a_second_root_is_mended_with_it() -> None:
+    """A root that links to what is there waits as well: that may hang on what still comes."""
+    first = span("cron", "sweep", at=30, links=[(TRACE, "pub-late")], job=JOB)
+    second = span("cron", "again", at=31, links=[(TRACE, "sweep")], job=JOB)
+    verdict = judged([*pipeline(), first, second], state=CoverageState.OPEN)
+    assert (verdict.status, codes(verdict)) == (Status.PENDING, ["second_root"] * 2)
+
+
 def test_a_second_root_of_a_named_service_fails() -> None:
     """A service that the suite names makes no root of its own in the job's trace."""
     assert codes(judged([*pipeline(), span("chunking", "gc", at=30)])) == ["second_root"]

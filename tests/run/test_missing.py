@@ -13,12 +13,13 @@ from tests.run.world import (
     but,
     verdict,
 )
-from tests.traces import JOB, TRACE, line, pipeline, sid, span
+from tests.traces import JOB, OTHER, SENT, TRACE, line, pipeline, sid, span
 from validator.errors import SourceFailure
 from validator.model import (
     CoverageState,
     JobState,
     Signal,
+    SpanKind,
     Status,
 )
 from validator.report.summary import exit_code
@@ -74,6 +75,21 @@ def test_a_missing_service_is_known_at_the_lag_budget_not_at_the_deadline() -> N
     assert verdict(run).code == "service_missing"
     assert run.evidence.coverage[Signal.TRACES].state is CoverageState.EXHAUSTED
     assert 3.0 <= world.decided() <= 3.3
+
+
+@pytest.mark.parametrize(("at", "code"), [(4.0, "ok"), (30.0, "second_root")])
+def test_the_span_that_a_root_links_to_is_waited_for(at: float, code: str) -> None:
+    """The producer's exporter takes longer than the settle time: no fail before the lag budget."""
+    world = World(checks=[("connected_trace", {"services": ["api", "worker"], "hops": "link"})])
+    world.source.lag_budget = 7.0
+    request = span("api", "POST /jobs", parent=SENT, kind=SpanKind.SERVER, job=JOB)
+    queued = span("api", "apply/x", parent="POST /jobs", kind=SpanKind.PRODUCER, at=2)
+    taken = span(
+        "worker", "run/x", kind=SpanKind.CONSUMER, trace=OTHER, links=[(TRACE, "apply/x")], job=JOB
+    )
+    world.source.span(0.2, request, taken).span(at, queued)
+    assert verdict(world.run()).code == code
+    assert world.decided() >= (at if code == "ok" else 8.0)
 
 
 @pytest.mark.req("V-13")
