@@ -49,6 +49,10 @@ class MetricCase:
         """
         return series.mine or (not self.evidence.job.existing and series.increase > 0)
 
+    def known(self, series: Series) -> bool:
+        """Whether it is certain that the series is this run's: without a before, it may be old."""
+        return not self.increased or series.mine or series.before is not None
+
     def judged(self) -> tuple[Series, ...]:
         """Return the series in which a label's value counts."""
         if not self.increased:

@@ -95,7 +95,7 @@ def bare(case: MetricCase, label: str, series: Sequence[Series], missing: list[s
         seen=tuple(seen),
         likely=f"was `{label}` renamed to `{near}`?" if near else likely,
         query=case.query(label),
-        final=True,
+        final=any(map(case.known, series)),
     )
 
 

@@ -45,6 +45,7 @@ def test_a_sample_of_this_run_without_the_label_fails_at_once() -> None:
     """The instance and the line are named, and the values that it may have swallowed."""
     samples = [
         requests("read", 2),
+        requests("", 2, before=True),
         requests("", 17),
         requests("", 3, suffix="_bucket", labels={"le": "0.1"}),
     ]
@@ -52,9 +53,25 @@ def test_a_sample_of_this_run_without_the_label_fails_at_once() -> None:
         verdict = judge("metric_labels", PARAMS, evidence(samples=order, state=CoverageState.OPEN))
         finding = only(verdict)
         assert (verdict.status, finding.code, finding.final) == (Status.FAIL, "label_missing", True)
-        assert f'embedding-api-1: {NAME}_count{{traffic="synthetic"}} 17 (new)' in finding.seen
+        assert f'embedding-api-1: {NAME}_count{{traffic="synthetic"}} 17 (was 2)' in finding.seen
         assert "the one that should count write" in finding.likely
         assert "increase(" in finding.query
+
+
+@pytest.mark.req("V-13")
+def test_a_sample_without_the_label_may_be_old_where_nothing_was_read_before() -> None:
+    """It fails once the metrics are complete; where they cannot be, whose it is is not known."""
+    samples = [requests("read", 2), requests("write", 2), requests("", 17)]
+    for state, status in (
+        (CoverageState.OPEN, Status.PENDING),
+        (CoverageState.UNPROVEN, Status.INCONCLUSIVE),
+        (CoverageState.SETTLED, Status.FAIL),
+    ):
+        verdict = judge("metric_labels", PARAMS, evidence(samples=samples, state=state))
+        assert (verdict.status, only(verdict).code) == (status, "label_missing")
+    for sure in (requests("", 9, before=True), requests("", 17, exemplar=TRACE)):
+        found = evidence(samples=[*samples, sure], state=CoverageState.UNPROVEN)
+        assert judge("metric_labels", PARAMS, found).status is Status.FAIL
 
 
 def test_a_renamed_label_is_found() -> None:

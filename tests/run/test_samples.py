@@ -75,6 +75,22 @@ def test_without_a_reading_before_the_job_nothing_passes() -> None:
     assert "before the job" in verdict(run, "metric_labels").summary
 
 
+@pytest.mark.req("V-13")
+def test_without_a_reading_before_the_job_an_old_series_is_not_its_fault() -> None:
+    """A series without the label, left by an earlier run: told apart by what was before alone."""
+    old = replace(sample("", 3), labels={"traffic": "synthetic"})
+    before = [sample("read", 5), sample("write", 5), old]
+    world = metrics_world([*GROWN, old], before=before)
+    assert verdict(world.run(), "metric_labels").status is Status.PASS
+    world = metrics_world([*GROWN, old], before=before)
+    pages = world.sources[0]
+    assert isinstance(pages, FakeMetrics)
+    pages.fails(-1.0, 0.9, SourceFailure.CONNECT)
+    found = verdict(world.run(), "metric_labels")
+    assert found.status is Status.INCONCLUSIVE
+    assert "before the job" in found.summary
+
+
 def test_a_page_that_was_torn_is_read_again_before_the_job() -> None:
     """A page that is read while it is written is whole a moment later."""
     world = metrics_world([])
