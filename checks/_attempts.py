@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from checks._trace import Index, Key, build, key_of, task_id
-from validator.model import Evidence, Span
+from validator.model import Evidence, LogLine, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,14 @@ class Attempts:
     def is_final(self, span: Span) -> bool:
         """Whether what the span says can no longer be replaced by a retry."""
         return key_of(span) in self.settled
+
+    def seen(self, line: LogLine) -> bool:
+        """Whether the span that the line names, if any, is among the evidence."""
+        return not line.span_id or (line.trace_id, line.span_id) in self.index.by_key
+
+    def is_sure(self, line: LogLine) -> bool:
+        """Whether no span that may still come shows that a later attempt replaced the line's."""
+        return not line.span_id or (line.trace_id, line.span_id) in self.settled
 
     def word(self, key: Key) -> str:
         """Say which attempt the span of `key` was of."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from checks._attempts import attempts_of
 from checks._bounded import marked
 from checks._cel import Expression, ExpressionError, compiled, offenders
 from checks._params import Params
@@ -15,7 +17,7 @@ from checks._pieces import variables
 from checks._queries import logql, traceql
 from checks._verdict import Examined, decide
 from checks._words import listed, short
-from validator.model import Evidence, Finding, Signal, Verdict
+from validator.model import CoverageState, Evidence, Finding, Signal, Verdict
 
 KIND = "expression"
 
@@ -80,6 +82,8 @@ def evaluate(params: ExpressionParams, evidence: Evidence) -> Verdict:
         findings = [_nothing(evidence, name) for name, size in sizes.items() if not size]
         if not findings:
             findings, doubts = _held(params, evidence, context, sizes)
+            if findings and "logs" in names:
+                signals, findings = _by_attempts(evidence, signals, findings)
     return decide(
         evidence,
         Examined(
@@ -129,6 +133,21 @@ def _held(
     if not isinstance(value, bool):
         return [], [_broken(params, "is neither true nor false", f"it gives {value!r:.80}")]
     return ([] if value else [_false(params, evidence, context, sizes)]), []
+
+
+def _by_attempts(
+    evidence: Evidence, signals: tuple[Signal, ...], findings: list[Finding]
+) -> tuple[tuple[Signal, ...], list[Finding]]:
+    """Have findings wait for the spans that tell whether a later attempt replaced a line's."""
+    attempts = attempts_of(evidence)
+    superseded = attempts.index.superseded
+    lines = [one for one in evidence.logs if (one.trace_id, one.span_id) not in superseded]
+    absent = evidence.covered(Signal.TRACES).state is CoverageState.ABSENT
+    if absent or all(map(attempts.is_sure, lines)):
+        return signals, findings
+    if not all(map(attempts.seen, lines)):
+        findings = [replace(finding, absent=True) for finding in findings]
+    return tuple(dict.fromkeys((*signals, Signal.TRACES))), findings
 
 
 def _no_before(params: ExpressionParams) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -70,6 +71,9 @@ def evaluate(params: LogFieldsParams, evidence: Evidence) -> Verdict:
     wrong = _judged(params, evidence, judged)
     told = _told(params, evidence, attempts)
     findings = on_every(told, wrong) if params.on == "every" else on_any(told, wrong)
+    signals = _signals(evidence, attempts, wrong) if findings else (Signal.LOGS,)
+    if Signal.TRACES in signals and not all(map(attempts.seen, judged)):
+        findings = [replace(finding, absent=True) for finding in findings]
     if len(wrong) < params.min_matches:
         findings.append(too_few(params.logs, evidence, judged, (params.min_matches, len(wrong))))
     elif not judged:
@@ -85,7 +89,7 @@ def evaluate(params: LogFieldsParams, evidence: Evidence) -> Verdict:
         evidence,
         Examined(
             kind=KIND,
-            signals=_signals(evidence, wrong),
+            signals=signals,
             count=len(wrong) or len(judged) * (params.min_matches == 0),
             summary=f"{fine} of {len(wrong)} matching lines are as asked",
             findings=tuple(findings),
@@ -160,10 +164,12 @@ def _untold(params: LogFieldsParams, wrong: Wrong) -> tuple[Finding, ...]:
     )
 
 
-def _signals(evidence: Evidence, wrong: Wrong) -> tuple[Signal, ...]:
-    """Say what was read: which traces are the job's may be known from its spans alone."""
+def _signals(evidence: Evidence, attempts: Attempts, wrong: Wrong) -> tuple[Signal, ...]:
+    """Say what was read: which traces are the job's, and which attempt was the last, spans tell."""
+    if evidence.covered(Signal.TRACES).state is CoverageState.ABSENT:
+        return (Signal.LOGS,)
     foreign = any(one.code == "foreign_trace" for _, said in wrong for one in said)
-    if foreign and evidence.covered(Signal.TRACES).state is not CoverageState.ABSENT:
+    if foreign or not all(attempts.is_sure(line) for line, said in wrong if said):
         return (Signal.LOGS, Signal.TRACES)
     return (Signal.LOGS,)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checks._cel import Expression, compiled, offenders, reason_of
-from tests.checks.build import JOB, attempt, evidence, job, log, sample, span, span_id
+from tests.checks.build import JOB, attempt, coverage, evidence, job, log, sample, span, span_id
 from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
 from validator.model import CoverageState, Evidence, Signal, Status
 
@@ -138,6 +138,34 @@ def test_superseded_attempts_are_not_read() -> None:
     old = log("scraper", "failed", span_id=span_id("a1"))
     new = log("scraper", "done", span_id=span_id("a2"))
     assert passes(holds("size(spans) == 1 && size(logs) == 1", evidence(heads, [old, new])))
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(
+    ("traces", "status"),
+    [
+        (CoverageState.OPEN, Status.PENDING),
+        (CoverageState.UNREACHABLE, Status.INCONCLUSIVE),
+        (CoverageState.EXHAUSTED, Status.FAIL),
+        (CoverageState.ABSENT, Status.FAIL),
+    ],
+)
+def test_lines_of_attempts_that_may_have_been_replaced_wait_for_the_spans(
+    traces: CoverageState, status: Status
+) -> None:
+    """What is false because of them is so for good only when the spans are known."""
+    tries = [attempt("scraper", "run/x", "t", id=f"a{n}", ms=n * 50) for n in (1, 2)]
+    lines = [log("scraper", "failed", span_id=span_id("a1"), ms=60)]
+    lines += [log("scraper", "done", span_id=span_id("a2"))]
+    covered = coverage(CoverageState.SETTLED, traces=traces)
+    expr = "logs.all(l, l.body == 'done')"
+    unseen = holds(expr, evidence([], lines, coverage=covered))
+    assert (unseen.status, only(unseen).absent) == (status, traces is not CoverageState.ABSENT)
+    known = holds(expr, evidence(tries[:1], lines[:1], coverage=covered))
+    assert (known.status, only(known).absent) == (status, False)
+    assert holds(expr, evidence(tries, lines, coverage=covered)).status is Status.PASS
+    of_none = [log("scraper", "failed", span_id="")]
+    assert holds(expr, evidence([], of_none, coverage=covered)).status is Status.FAIL
 
 
 def test_work_is_bounded() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.checks.build import FAR, JOB, TRACE, attempt, coverage, evidence, job, log, span, span_id
 from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
-from validator.model import CoverageState, LogLine, Status, TraceRef
+from validator.model import CoverageState, LogLine, Span, Status, TraceRef
 
 pytestmark = pytest.mark.req("V-06")
 
@@ -171,6 +171,43 @@ def test_a_wrong_line_decides_at_once_only_where_no_retry_can_replace_it() -> No
     assert judge("log_fields", PARAMS, at_once).status is Status.FAIL
     later = evidence([], [wrong], state=CoverageState.OPEN)
     assert judge("log_fields", PARAMS, later).status is Status.PENDING
+
+
+TRIES = [attempt("scraper", "run/scrape", "t1", id=f"a{n}", ms=n * 50) for n in (1, 2)]
+TRIED = [failure(span_id=span_id("a1"), attributes={}, ms=60), failure(span_id=span_id("a2"))]
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize("spans", [[], [ROOT], TRIES[:1], [ROOT, TRIES[1]]])
+@pytest.mark.parametrize(
+    ("traces", "status"),
+    [
+        (CoverageState.OPEN, Status.PENDING),
+        (CoverageState.UNREACHABLE, Status.INCONCLUSIVE),
+        (CoverageState.EXHAUSTED, Status.FAIL),
+        (CoverageState.ABSENT, Status.FAIL),
+    ],
+)
+def test_a_wrong_line_of_an_attempt_that_may_have_been_replaced_waits_for_the_spans(
+    spans: list[Span], traces: CoverageState, status: Status
+) -> None:
+    """Which attempt was the last, spans tell: where there are to be any, not the lines alone."""
+    covered = coverage(CoverageState.SETTLED, traces=traces)
+    verdict = judge("log_fields", PARAMS, evidence(spans, TRIED, coverage=covered))
+    finding = next(one for one in verdict.findings if one.code == "field_missing")
+    assert verdict.status is status
+    assert finding.absent is (traces is not CoverageState.ABSENT)
+    assert passes(judge("log_fields", {**PARAMS, "on": "any"}, evidence(spans, TRIED)))
+
+
+@pytest.mark.req("V-13")
+def test_a_line_of_no_attempt_is_judged_without_the_spans() -> None:
+    """What names no span, or one below no attempt, no later attempt replaces."""
+    covered = coverage(CoverageState.SETTLED, traces=CoverageState.UNREACHABLE)
+    for wrong in (failure(span_id="", attributes={}), failure(attributes={})):
+        verdict = judge("log_fields", PARAMS, evidence([ROOT], [wrong], coverage=covered))
+        assert verdict.status is Status.FAIL
+        assert not any(finding.absent for finding in verdict.findings)
 
 
 @pytest.mark.req("V-13")

@@ -92,6 +92,26 @@ def test_the_span_that_a_root_links_to_is_waited_for(at: float, code: str) -> No
     assert world.decided() >= (at if code == "ok" else 8.0)
 
 
+@pytest.mark.parametrize(("at", "status"), [(4.0, Status.PASS), (30.0, Status.FAIL)])
+def test_the_spans_that_tell_attempts_apart_are_waited_for(at: float, status: Status) -> None:
+    """Lines come long before spans: the wrong one of an attempt that was replaced is no fail."""
+    world = World(checks=[("log_fields", {"require": ["error_code"]})])
+    world.source.lag_budget = 7.0
+    request = span("api", "POST /jobs", parent=SENT, kind=SpanKind.SERVER, job=JOB)
+    first, last = (
+        span("worker", "run/x", id=f"try-{n}", parent="POST /jobs", kind=SpanKind.CONSUMER,
+             task="t-1", at=n * 100)
+        for n in (1, 2)
+    )  # fmt: skip
+    lines = [
+        replace(line("worker", "failed"), span_id=first.span_id),
+        replace(line("worker", "failed", error_code="x"), span_id=last.span_id),
+    ]
+    world.source.span(0.2, request).log(0.3, *lines).span(at, first, last)
+    assert verdict(world.run(), "log_fields").status is status
+    assert world.decided("log_fields") >= (at if status is Status.PASS else 8.0)
+
+
 @pytest.mark.req("V-13")
 def test_nothing_is_missing_in_a_source_that_is_not_shown_to_work() -> None:
     """No span, and no control record either: whether anything gets there is not known."""
