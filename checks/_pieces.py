@@ -110,6 +110,8 @@ def _line(line: LogLine) -> dict[str, Any]:
 
 
 def _samples(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return the samples; of a job that was there before us nothing was read before it."""
+    known = not evidence.job.existing
     return [
         {
             "metric": one.last.metric,
@@ -117,7 +119,7 @@ def _samples(evidence: Evidence) -> list[dict[str, Any]]:
             "type": one.last.type,
             "labels": dict(one.last.labels),
             "value": float(one.last.value),
-            "before": float(one.before or 0.0),
+            **({"before": float(one.before or 0.0)} if known else {}),
             "service": one.last.service,
             "instance": one.last.instance,
         }

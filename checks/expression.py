@@ -21,7 +21,7 @@ from validator.model import CoverageState, Evidence, Finding, Signal, Verdict
 
 KIND = "expression"
 
-_BEFORE = re.compile(r"\.\s*before\b")
+_BEFORE = re.compile(r"\.\s*before\b|[\w)\]]\[\s*[rR]?([\"']{3}|[\"'])before\1\s*\]")
 _MOST_PIECES = 10_000
 _MOST_STEPS = 1_000_000
 _MOST_NAMED = 5

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from checks._cel import Expression, compiled, offenders, reason_of
-from tests.checks.build import JOB, attempt, coverage, evidence, job, log, sample, span, span_id
+from tests.checks.build import (
+    JOB,
+    attempt,
+    coverage,
+    evidence,
+    existing_job,
+    job,
+    log,
+    sample,
+    span,
+    span_id,
+)
 from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
 from validator.model import CoverageState, Evidence, Signal, Status
 
@@ -166,6 +178,28 @@ def test_lines_of_attempts_that_may_have_been_replaced_wait_for_the_spans(
     assert holds(expr, evidence(tries, lines, coverage=covered)).status is Status.PASS
     of_none = [log("scraper", "failed", span_id="")]
     assert holds(expr, evidence([], of_none, coverage=covered)).status is Status.FAIL
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(
+    ("growth", "code"),
+    [
+        ("m.before", "no_before"),
+        ("m . before", "no_before"),
+        ('m["before"]', "no_before"),
+        ("m[ r'''before''' ]", "no_before"),
+        ('m ["before"]', "expression_error"),
+        ("m['be' + 'fore']", "expression_error"),
+    ],
+)
+def test_of_a_job_that_was_there_before_us_no_growth_is_known(growth: str, code: str) -> None:
+    """However `before` is spelled; what does not read it is judged."""
+    expr = f"samples.all(m, m.value > {growth})"
+    there = replace(FULL, job=existing_job())
+    verdict = holds(expr, there)
+    assert (verdict.status, verdict.code) == (Status.INCONCLUSIVE, code)
+    assert passes(holds("samples.all(m, m.value > 0.0 && !(m.name in ['before']))", there))
+    assert passes(holds(expr, replace(FULL, samples=FULL.samples[1:])))
 
 
 def test_work_is_bounded() -> None:
