@@ -17,7 +17,7 @@ from checks._pieces import variables
 from checks._queries import logql, traceql
 from checks._verdict import Examined, decide
 from checks._words import listed, short
-from validator.model import CoverageState, Evidence, Finding, Signal, Verdict
+from validator.model import CoverageState, Evidence, Finding, JobState, Signal, Verdict
 
 KIND = "expression"
 
@@ -74,7 +74,9 @@ def evaluate(params: ExpressionParams, evidence: Evidence) -> Verdict:
     sizes = {name: len(raw[name]) for name in names}
     findings: list[Finding] = []
     doubts: list[Finding] = []
-    if max(sizes.values(), default=0) > _MOST_PIECES:
+    if evidence.job.state is JobState.NOT_SUBMITTED:
+        doubts = [_not_submitted(params, evidence)]
+    elif max(sizes.values(), default=0) > _MOST_PIECES:
         doubts = [_too_much(sizes, compiled(params.expr))]
     else:
         context = variables(evidence, names)
@@ -148,6 +150,19 @@ def _by_attempts(
     if not all(map(attempts.seen, lines)):
         findings = [replace(finding, absent=True) for finding in findings]
     return tuple(dict.fromkeys((*signals, Signal.TRACES))), findings
+
+
+def _not_submitted(params: ExpressionParams, evidence: Evidence) -> Finding:
+    detail = evidence.job.detail
+    return Finding(
+        code="not_submitted",
+        summary=f"the job was not submitted{f': {detail}' if detail else ''}",
+        expected=params.expr,
+        seen=("what holds for a job that was never sent proves nothing",),
+        likely="another validator is at work, or the run was ended before the job was sent",
+        query="",
+        needs=("job",),
+    )
 
 
 def _no_before(params: ExpressionParams) -> Finding:

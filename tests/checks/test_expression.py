@@ -21,7 +21,8 @@ from tests.checks.build import (
     span_id,
 )
 from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
-from validator.model import CoverageState, Evidence, Signal, Status
+from validator.judge import blocked
+from validator.model import CoverageState, Evidence, JobState, Signal, Status
 
 SPANS = [span("scraper", "work", took=20.0), span("search", "find")]
 FULL = evidence(
@@ -227,6 +228,22 @@ def test_an_expression_of_the_job_alone_needs_no_telemetry() -> None:
     assert passes(holds("job.status == 'done'", evidence(state=CoverageState.ABSENT)))
     running = evidence(job=job(ended=None), state=CoverageState.SETTLED)
     assert holds("job.status == 'done'", running).status is Status.PENDING
+
+
+@pytest.mark.req("V-13")
+def test_a_job_that_was_not_sent_fulfils_no_expression() -> None:
+    """Whatever is true of it: inconclusive, with the reason, or blocked by the job's outcome."""
+    unsent = job(state=JobState.NOT_SUBMITTED, detail="val-b has the lease", ended=None, id="")
+    for expr in ("job.state != 'failed'", "job.state == 'failed'"):
+        verdict = holds(expr, evidence(job=unsent))
+        assert (verdict.status, verdict.code) == (Status.INCONCLUSIVE, "not_submitted")
+        assert "val-b has the lease" in verdict.summary
+    plain = holds("job.state != 'failed'", evidence(job=replace(unsent, detail="")))
+    assert plain.summary == "the job was not submitted"
+    waiting = holds("size(spans) > 0", evidence(job=unsent, state=CoverageState.OPEN))
+    assert waiting.status is Status.PENDING
+    outcome = judge("job_outcome", {}, evidence(job=unsent))
+    assert blocked([outcome, verdict])[1].blocked_by == "job_outcome"
 
 
 @pytest.mark.parametrize(
