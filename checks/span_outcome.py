@@ -84,6 +84,10 @@ class SpanOutcomeParams(Params):
                 "says nothing of the spans; give `status`, `min_duration`, `max_duration` "
                 "or `count`"
             )
+        if judged == (None, None, None) and (self.least, self.most) == (0, None):
+            raise ValueError(
+                "`count: {min: 0}` alone is true of any number; give `max`, `status` or a duration"
+            )
         if shortest is not None and longest is not None and shortest > longest:
             raise ValueError("`min_duration` is longer than `max_duration`")
         if self.count is not None and self.count.most == 0 and judged != (None, None, None):

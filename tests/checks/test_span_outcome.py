@@ -156,6 +156,7 @@ def test_earlier_attempts_are_told_only() -> None:
     [
         ({}, "says nothing of the spans"),
         ({"count": {}}, "give `min`, `max` or `equals`"),
+        ({"count": {"min": 0}}, "true of any number"),
         ({"count": {"equals": 1, "min": 1}}, "leaves nothing"),
         ({"count": {"min": 2, "max": 1}}, "more than `max`"),
         ({"min_duration": "2s", "max_duration": "1s"}, "longer than `max_duration`"),
@@ -167,3 +168,10 @@ def test_earlier_attempts_are_told_only() -> None:
 def test_what_makes_no_sense_is_refused_at_load(params: dict[str, Any], words: str) -> None:
     """Nothing is half accepted."""
     assert words in refused("span_outcome", {"spans": WORK, **params})
+
+
+def test_none_may_match_where_something_else_is_asked() -> None:
+    """`min: 0` is right beside a status: what is there, if anything is, has to have it."""
+    params = {"spans": WORK, "count": {"min": 0}, "status": "ok"}
+    assert passes(judge("span_outcome", params, evidence([span("a", "b")])))
+    assert judge("span_outcome", params, evidence([BAD])).status is Status.FAIL
