@@ -24,11 +24,15 @@ _LEVELS: Mapping[str, int] = {
     "WARNING": 3,
     "ERR": 4,
     "ERROR": 4,
+    "SEVERE": 4,
     "FATAL": 5,
+    "CRIT": 5,
     "CRITICAL": 5,
     "ALERT": 5,
+    "EMERG": 5,
     "EMERGENCY": 5,
     "PANIC": 5,
+    "DPANIC": 5,
 }
 _OWN = ("trace_id", "span_id", "severity", "body", "service", "instance")
 

@@ -234,6 +234,20 @@ def test_severities_are_known_by_their_usual_names(*, severity: str, selected: b
     assert passes(verdict) is selected
 
 
+@pytest.mark.parametrize(
+    ("severity", "fatal"),
+    [("CRIT", True), ("critical", True), ("emerg", True), ("EMERGENCY", True), ("Alert", True),
+     ("panic", True), ("DPANIC", True), ("SEVERE", False), ("err", False), ("ERROR", False)],
+)  # fmt: skip
+def test_the_names_of_syslog_and_java_are_errors_at_least(*, severity: str, fatal: bool) -> None:
+    """A wrong line under one of them is no line that does not matter."""
+    line = failure(severity=severity, attributes={})
+    for least, selected in (("ERROR", True), ("FATAL", fatal)):
+        params = {"logs": {"severity_at_least": least}, "require": ["job_id"], "min_matches": 0}
+        verdict = judge("log_fields", params, evidence([ROOT], [line]))
+        assert passes(verdict) is not selected
+
+
 def test_fields_of_the_record_itself_and_of_the_resource_are_fields() -> None:
     """`body`, `service` and the resource are read like attributes."""
     params = {
