@@ -280,7 +280,7 @@ def test_through_grafanas_proxy_it_is_the_same(world: World) -> None:
         answers = [through.samples(frozenset({"jobs_done"})) for _ in range(6)]
         assert {of(answer, "jobs_done_total")[0].metric for answer in answers} == {"jobs_done"}
         assert all(answer.full for answer in answers)
-        assert len(served.requests) <= 8, served.requests
+        assert len(served.requests) <= 9, served.requests
         for uid, token, failure, words in (
             ("other", TOKEN, SourceFailure.REFUSED, "404: Unable to find datasource: is this"),
             ("P18", "stale", SourceFailure.REFUSED, "401: Invalid API key: check `auth`"),
