@@ -15,9 +15,10 @@ from tests.sources.servers import Canned, always, serving
 from validator.clock import SystemClock
 from validator.errors import SourceError, SourceFailure
 from validator.ports import Answer
-from validator.sources.http import Bounds
-from validator.sources.promapi import moment
+from validator.sources.http import Bounds, Http, make_session
+from validator.sources.promapi import JsonApi, moment
 from validator.sources.prometheus import PrometheusSource
+from validator.testing import FakeClock
 
 CLOCK = SystemClock()
 TARGET = {"job": "scraper", "instance": "a:1"}
@@ -92,6 +93,45 @@ def test_errors_are_told_apart(canned: Canned, failure: SourceFailure, words: st
             asked.alerts()
         assert caught.value.failure is failure
         asked.close()
+
+
+@pytest.mark.parametrize(
+    ("canned", "waited"),
+    [
+        (Canned(503, b"upstream", "text/plain", {"Retry-After": "3"}), 3.0),
+        (Canned(503, b"<html>", "text/html"), 0.2),
+        (Canned(503, b'{"message": "no healthy upstream"}'), 0.2),
+    ],
+)
+def test_a_busy_gateway_is_asked_again(canned: Canned, waited: float) -> None:
+    """Like that of any other backend, and when it says."""
+    answers = iter([canned, Canned(body=matrix())])
+    clock = FakeClock()
+    began = clock.time
+    with serving(lambda _: next(answers)) as served:
+        api = JsonApi(Http("prom", make_session(), clock, Bounds(), lambda: 0.0), served.url)
+        assert api.get("api/v1/query").data["result"] == []
+    assert clock.time - began == pytest.approx(waited)
+
+
+def test_prometheus_own_503_is_asked_for_once() -> None:
+    """A query that timed out is no better a moment later."""
+    with serving(always(error(503, "timeout", "query timed out"))) as served:
+        api = JsonApi(http("prom"), served.url)
+        with pytest.raises(SourceError, match="query timed out") as caught:
+            api.get("api/v1/query")
+        assert len(served.requests) == 1
+    assert caught.value.failure is SourceFailure.TOO_SLOW
+
+
+@pytest.mark.req("V-13")
+def test_a_gateway_that_stays_busy_is_a_server_error() -> None:
+    """It says how often it was asked, and what the gateway said."""
+    with serving(always(Canned(503, b"no healthy upstream", "text/plain"))) as served:
+        client = Http("prom", make_session(), FakeClock(), Bounds())
+        with pytest.raises(SourceError, match=r"no healthy upstream\); asked 3 times") as caught:
+            JsonApi(client, served.url).get("api/v1/query")
+    assert caught.value.failure is SourceFailure.SERVER_ERROR
 
 
 @pytest.mark.req("V-13")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from validator.sources.pace import moment
@@ -30,6 +30,8 @@ class Call:
     """One request.
 
     `also` are statuses other than 2xx that the caller reads himself: not every 404 is an error.
+    `busy` tells of such a reply that it is no word of the backend, but of what stands before it:
+    then it is an error all the same, and asked again like others.
     `until` ends it in any case, by the clock's `monotonic`: what several requests share.
     """
 
@@ -39,6 +41,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     also: frozenset[int] = frozenset()
+    busy: Callable[[Reply], bool] | None = None
     until: float = math.inf
 
 

@@ -170,7 +170,10 @@ class Http:
                 media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
                 if response.status_code not in call.also:
                     _no_page(media, asked)
-                return Reply(response.status_code, response.headers, media, body, sent, took)
+                reply = Reply(response.status_code, response.headers, media, body, sent, took)
+                if call.busy is not None and call.busy(reply):
+                    raise FaultError(self._fault(response, body[:_SAID], asked))
+                return reply
         except (requests.exceptions.RequestException, ValueError) as exc:
             raise FaultError(faults.of_error(exc, asked)) from exc
 
@@ -216,11 +219,13 @@ class Http:
         if 200 <= status < 300:
             detail = f"{asked.where} answered {status}, which has no content or a part of it"
             raise FaultError(Fault(SourceFailure.NONSENSE, detail))
-        said = self._said(response, seconds)
-        fault = faults.of_status(status, response.reason or "", said, asked)
-        if fault.again:
-            fault = replace(fault, after=told_to_wait(response.headers, self._clock.now()))
-        raise FaultError(fault)
+        raise FaultError(self._fault(response, self._said(response, seconds), asked))
+
+    def _fault(self, response: requests.Response, said: bytes, asked: Asked) -> Fault:
+        """Return what an answer means that is no good one, and when to come again."""
+        fault = faults.of_status(response.status_code, response.reason or "", said, asked)
+        wait = told_to_wait(response.headers, self._clock.now()) if fault.again else 0.0
+        return replace(fault, after=wait)
 
     def _said(self, response: requests.Response, seconds: float) -> bytes:
         """Return how the body begins of an answer that is no good one."""

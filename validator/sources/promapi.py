@@ -89,7 +89,7 @@ class JsonApi:
         """Return the JSON at `path`, whatever its form; raises `SourceError`."""
         began = self.clock.monotonic()
         url = f"{self._url}/{path}"
-        call = Call(url, params=params, headers=_JSON, also=_READ, until=self._until)
+        call = Call(url, params=params, headers=_JSON, also=_READ, busy=_is_busy, until=self._until)
         reply = self._http.call(call)
         latency = self.clock.monotonic() - began
         if reply.status >= 300:
@@ -145,6 +145,11 @@ class JsonApi:
 
 
 _JSON = {"Accept": "application/json"}
+
+
+def _is_busy(reply: Reply) -> bool:
+    """Whether a 503 is a gateway's: Prometheus's own, a query that timed out, says its type."""
+    return reply.status == 503 and not _said(reply)[0]
 
 
 def _said(reply: Reply) -> tuple[str, str]:
