@@ -17,10 +17,13 @@ from tests.sources.servers import Canned, Script, Served, always, serving
 from validator.errors import SourceError, SourceFailure
 from validator.model import TraceRef
 from validator.ports import Answer, Question
-from validator.sources.http import Bounds
+from validator.sources.http import Bounds, Http, make_session
 from validator.sources.loki import LokiSource, Streams
+from validator.testing import FakeClock
 
 LOKI = "loki-3.7.8"
+RECORDED = 4e9 - 60.0
+"""Since when is asked: a recording answers whatever the window is."""
 JOB_A, JOB_C = "00a1b2c3d4e5f60718293a4b5c6d7e8f", "2b7e151628aed2a6abf7158809cf4f3c"
 KEYS = ("job.id", "job_id")
 
@@ -46,7 +49,7 @@ def source(served: Served, selector: str = '{service_name=~".+"}') -> LokiSource
 def test_both_ways_of_logging_give_the_same_line() -> None:
     """A record over OTLP and a line of JSON say the same of the same failure."""
     with serving(replaying(recording(LOKI, "22"))) as served:
-        answer = source(served).logs(ask(JOB_C, job_id="job-c", keys=KEYS))
+        answer = source(served).logs(ask(JOB_C, job_id="job-c", keys=KEYS, since=RECORDED))
     otlp, line = answer.logs
     fields = {"event": "job_failed", "job_id": "job-c", "failed_stage": "scraping",
               "error_code": "http_403"}  # fmt: skip
@@ -73,7 +76,7 @@ def test_both_ways_of_logging_give_the_same_line() -> None:
 def test_every_recording_is_read(name: str, lines: int) -> None:
     """Only the job's lines of it; a line that is not JSON is of no job unless metadata says so."""
     with serving(replaying(recording(LOKI, name))) as served:
-        answer = source(served).logs(ask(JOB_C, job_id="job-c", keys=KEYS))
+        answer = source(served).logs(ask(JOB_C, job_id="job-c", keys=KEYS, since=RECORDED))
     assert len(answer.logs) == lines
     assert all(line.trace_id == JOB_C for line in answer.logs)
     assert answer.traces == ()
@@ -204,6 +207,76 @@ def test_a_shorter_time_range_is_learned() -> None:
     with serving(script) as served:
         assert len(source(served).logs(now(JOB_C, since=float("-inf"))).logs) == 1
         assert len(source(served).logs(now(JOB_C, since=float("-inf"))).logs) == 1
+
+
+def limited(rows: list[tuple[int, str]], hours: int) -> tuple[Script, list[int]]:
+    """Answer as a Loki whose queries may span so many hours; what was asked is listed."""
+    spans: list[int] = []
+    page = paging(rows)
+
+    def script(handler: BaseHTTPRequestHandler) -> Canned | None:
+        asked = parse_qs(urlsplit(handler.path).query)
+        spans.append(int(asked["end"][0]) - int(asked["start"][0]))
+        if spans[-1] > hours * 3600 * SECOND:
+            words = (
+                f"the query time range exceeds the limit (query length: 9h, limit: {hours}h0m0s)"
+            )
+            return Canned(400, words.encode(), "text/plain")
+        return page(handler)
+
+    return script, spans
+
+
+def test_what_one_query_may_not_span_is_read_in_several() -> None:
+    """A window that the job began is read whole, its first hours as well."""
+    rows = [((START - hours * 3600) * SECOND, f"{hours} h ago") for hours in (3, 2, 1, 0)]
+    script, spans = limited(rows, hours=1)
+    with serving(script) as served:
+        answer = source(served).logs(now(JOB_C, since=START - 3.1 * 3600))
+    assert bodies(answer) == [body for _, body in rows]
+    assert answer.full
+    assert len(spans) == 1 + 4
+
+
+@pytest.mark.req("V-13")
+def test_a_window_of_too_many_queries_is_not_full() -> None:
+    """What was not read is said: the latest, without which nothing is missing."""
+    script, _ = limited([(START * SECOND, "now")], hours=1)
+    with serving(script) as served:
+        answer = source(served).logs(now(JOB_C, since=START - 20 * 3600))
+    assert not answer.full
+    assert answer.findings == ("more than 10 queries: the latest were not read",)
+
+
+def test_a_shortened_look_back_is_said_though_lines_were_found() -> None:
+    """Of a job that was there before us nobody knows when it began."""
+    script, _ = limited([(START * SECOND, "now")], hours=2)
+    with serving(script) as served:
+        answer = source(served).logs(now(JOB_C, since=float("-inf")))
+    assert bodies(answer) == ["now"]
+    assert answer.findings[0].startswith("looked at the last 1.98")
+
+
+@pytest.mark.req("V-13")
+def test_all_pages_of_a_question_share_its_time() -> None:
+    """When it is over, what was read is answered as not full; each page had its time before."""
+    rows = [(START * SECOND + n, f"line {n}") for n in range(1000)]
+    clock = FakeClock()
+    page = paging(rows, limit=100)
+
+    def slow(handler: BaseHTTPRequestHandler) -> Canned | None:
+        clock.time += 2.0
+        return page(handler)
+
+    with serving(slow) as served:
+        client = Http("loki", make_session(), clock, Bounds(timeout=5.0, attempts=1))
+        loki = LokiSource("loki", client, 7.0, Streams(served.url))
+        answer = loki.logs(now(JOB_C))
+        loki.close()
+    assert len(served.requests) == 3
+    assert 0 < len(answer.logs) < len(rows)
+    assert not answer.full
+    assert "pages: the latest lines were not read" in answer.findings[0]
 
 
 # -- what an answer says of itself ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -87,24 +88,24 @@ class LokiSource(SourceBase):
         query = logql(self._selector, question)
         if not query:
             return Answer()
+        until = self._http.clock.monotonic() + self._http.timeout
         try:
-            read = self._read(query, question)
+            read = self._read(query, question, until)
         except SourceError as error:
             if not self._learns(error):
                 raise
-            read = self._read(query, question)
+            read = self._read(query, question, until)
         seen = self._http.clock.now()
         lines = [line_of(entry, self._name, seen) for entry in read.entries.values()]
         control = [line for line in lines if line.trace_id == question.control != ""]
         found = tuple(line for line in lines if _is_wanted(line, question))
         heard = {line.service for line in found if line.service}
         if not found:
-            heard.update(self._services(question))
-            if question.since == float("-inf"):
-                hours = self._longest / 3600
-                read.findings[f"looked at the last {hours:g} hours: one query may span no more"] = (
-                    None
-                )
+            heard.update(self._services(question, until))
+        if question.since == float("-inf") and (not found or self._longest < _LONGEST):
+            hours = self._longest / 3600
+            said = f"looked at the last {hours:g} hours: one query may span no more"
+            read.findings[said] = None
         return Answer(
             logs=found,
             traces=_traces(found, question),
@@ -153,26 +154,44 @@ class LokiSource(SourceBase):
             return True
         return False
 
-    def _read(self, query: str, question: Question) -> Read:
-        """Read page after page, each from the time of the last line on, which it may repeat."""
-        start = int(max(question.since, question.until - self._longest) * _NANOSECONDS)
+    def _read(self, query: str, question: Question, until: float) -> Read:
+        """Read page after page, each from the time of the last line on, which it may repeat.
+
+        What a query may not span is read in as many as it takes. What `until`, by the clock's
+        `monotonic`, leaves no time for is lacking, once there is anything.
+        """
+        most = int(self._longest * _NANOSECONDS)
         end = int(question.until * _NANOSECONDS) + 1
+        since = question.since
+        start = end - most if since == float("-inf") else int(since * _NANOSECONDS)
         read = Read()
-        for _ in range(_PAGES):
-            entries = self._query(query, start, end, read)
+        for page in range(_PAGES):
+            to = min(end, start + most)
+            try:
+                entries = self._query(query, (start, to), read, until)
+            except SourceError as error:
+                if not page or error.failure is not SourceFailure.TOO_SLOW:
+                    raise
+                read.lacks(f"there was time for {page} pages: the latest lines were not read")
+                return read
             new = [read.add(entry) for entry in entries]
             if len(entries) < self._page:
-                return read
+                if to == end:
+                    return read
+                start = to
+                continue
             last = max(entry.time for entry in entries)
             if not any(new):
                 read.lacks(f"more than {self._page} lines have the time {last}, and no more came")
                 last += 1
             start = last
-        read.lacks(f"more than {_PAGES * self._page} lines: the latest were not read")
+        much = f"{_PAGES * self._page} lines" if to == end else f"{_PAGES} queries"
+        read.lacks(f"more than {much}: the latest were not read")
         return read
 
-    def _query(self, query: str, start: int, end: int, read: Read) -> list[Entry]:
+    def _query(self, query: str, window: tuple[int, int], read: Read, until: float) -> list[Entry]:
         """Return the lines of one page, the earliest first; what it warns of goes to `read`."""
+        start, end = window
         params = (
             ("query", query),
             ("start", str(start)),
@@ -181,10 +200,11 @@ class LokiSource(SourceBase):
             ("direction", "forward"),
         )
         url = f"{self._url}/loki/api/v1/query_range"
-        call = Call(url, params=params, headers=_CATEGORIES)
+        call = Call(url, params=params, headers=_CATEGORIES, until=until)
         if len(query) > _LONG_QUERY:
             form = {"Content-Type": "application/x-www-form-urlencoded", **_CATEGORIES}
-            call = Call(url, method="POST", headers=form, body=urlencode(params).encode())
+            body = urlencode(params).encode()
+            call = replace(call, method="POST", params=(), headers=form, body=body)
         reply = self._call(call)
         document = self._document(reply, url)
         read.warned(document.get("warnings") or ())
@@ -228,13 +248,15 @@ class LokiSource(SourceBase):
             raise self._http.error(SourceFailure.NONSENSE, detail)
         return document
 
-    def _list(self, what: str, params: tuple[tuple[str, str], ...]) -> list[Any]:
+    def _list(
+        self, what: str, params: tuple[tuple[str, str], ...], until: float = math.inf
+    ) -> list[Any]:
         """Ask for a list: the labels, or the values of one."""
         url = f"{self._url}/loki/api/v1/{what}"
-        data = self._document(self._call(Call(url, params=params)), url).get("data")
+        data = self._document(self._call(Call(url, params=params, until=until)), url).get("data")
         return data if isinstance(data, list) else []
 
-    def _services(self, question: Question) -> list[str]:
+    def _services(self, question: Question, until: float) -> list[str]:
         """Return who sent anything since the job began, at most once in a lag budget."""
         now = self._http.clock.monotonic()
         if now - self._heard_at < self._lag_budget or question.since == float("-inf"):
@@ -245,7 +267,8 @@ class LokiSource(SourceBase):
             ("end", _nanoseconds(question.until)),
         )
         try:
-            names = self._list("label/service_name/values", (*window, ("query", self._selector)))
+            asked = (*window, ("query", self._selector))
+            names = self._list("label/service_name/values", asked, until)
         except SourceError:
             return []
         return [name for name in names if isinstance(name, str) and name != "obs-validator"]
