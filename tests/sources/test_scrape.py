@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import math
 import threading
 from http.server import BaseHTTPRequestHandler
@@ -10,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from tests.sources.conftest import http
-from tests.sources.servers import Canned, always, serving
+from tests.sources.servers import Canned, Script, always, serving
 from validator.errors import SourceError, SourceFailure
 from validator.sources.http import Bounds
 from validator.sources.scrape import Page, ScrapeSource
@@ -172,6 +173,69 @@ def test_openmetrics_that_ends_too_early_is_nonsense() -> None:
         with pytest.raises(SourceError):
             scrape.samples(frozenset({"jobs"}))
         scrape.close()
+
+
+def unmarked(body: str) -> Script:
+    """Answer as a server of HTTP/1.0 does that gives no length: the end is that it hangs up."""
+
+    def script(handler: BaseHTTPRequestHandler) -> None:
+        head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\n"
+        handler.wfile.write((head + body).encode())
+
+    return script
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize("cut", ["jobs_total 1", "# TYPE jobs_total cou", "jobs_total 12 "])
+def test_a_page_that_breaks_off_in_a_line_is_partial(cut: str) -> None:
+    """What is left of 1234 may read as 12: the page is no answer, and the others are."""
+    with serving(unmarked(f"load 1\n{cut}")) as bad, serving(always(openmetrics())) as good:
+        scrape = source(bad.url)
+        for ask in (lambda: scrape.samples(frozenset({"jobs"})), scrape.probe):
+            with pytest.raises(SourceError, match="broke off in mid-line") as caught:
+                ask()
+            assert caught.value.failure is SourceFailure.PARTIAL
+        scrape.close()
+        scrape = source(bad.url, good.url)
+        answer = scrape.samples(frozenset({"jobs"}))
+        scrape.close()
+    assert {s.service for s in answer.samples} == {"b"}
+    assert not answer.full
+
+
+def test_a_page_whose_end_nothing_marks_is_remarked_on() -> None:
+    """There are servers that give no length: what they answer is judged, and that is told."""
+    with serving(unmarked(TEXT)) as served:
+        scrape = source(served.url)
+        answer = scrape.samples(frozenset({"jobs"}))
+        notes = scrape.probe().notes
+        scrape.close()
+    assert [(s.value, answer.full) for s in answer.samples] == [(4.0, True)]
+    assert answer.findings == notes
+    assert "is not marked (it is no OpenMetrics" in answer.findings[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("Content-Length: 8", b"load 1\n#"),
+        ("Transfer-Encoding: chunked", b"8\r\nload 1\n#\r\n0\r\n\r\n"),
+        ("Content-Encoding: gzip", gzip.compress(b"load 1\n#")),
+    ],
+    ids=["length", "chunks", "compressed"],
+)
+def test_whose_end_is_marked_may_end_as_it_likes(head: str, body: bytes) -> None:
+    """By a length, in chunks or compressed, a page that is cut off is known without its text."""
+
+    def script(handler: BaseHTTPRequestHandler) -> None:
+        lines = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n{head}"
+        handler.wfile.write(f"{lines}\r\n\r\n".encode() + body)
+
+    with serving(script) as served:
+        scrape = source(served.url)
+        answer = scrape.samples(frozenset({"load"}))
+        scrape.close()
+    assert [(s.value, answer.findings) for s in answer.samples] == [(1.0, ())]
 
 
 def test_instances_are_named_as_prometheus_does() -> None:

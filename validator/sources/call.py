@@ -60,6 +60,15 @@ class Reply:
     took: float = 0.0
 
     @property
+    def has_end(self) -> bool:
+        """Whether the answer says where it ends: else a lost connection looks like its end."""
+        return (
+            self.headers.get("Content-Length", "").strip().isdigit()
+            or self.headers.get("Transfer-Encoding", "").strip().lower() == "chunked"
+            or self.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
+        )
+
+    @property
     def clock_bounds(self) -> tuple[float, float] | None:
         """Return the least and the most seconds by which the server's clock may be ahead of ours.
 

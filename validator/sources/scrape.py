@@ -72,9 +72,11 @@ class ScrapeSource(SourceBase):
         wait(futures, timeout=self._http.timeout)
         replies: list[Reply] = []
         failures: list[SourceError] = []
+        remarks: list[str] = []
         for page, future in zip(self._pages, futures, strict=True):
             try:
                 replies.append(self._result(page, future))
+                remarks += _remarks(page, replies[-1])
             except SourceError as exc:
                 failures.append(exc)
         if not replies:
@@ -84,27 +86,31 @@ class ScrapeSource(SourceBase):
             version="",
             latency=max(reply.took for reply in replies),
             clock_offset=max(offsets, key=abs, default=None),
-            notes=tuple(f"a page could not be read: {f.failure}: {f.detail}" for f in failures),
+            notes=(*map(_unread, failures), *remarks),
         )
 
     def samples(self, metrics: frozenset[str]) -> Answer:
         """Return the present samples of these families, and of `target_info`.
 
-        A page that fails makes the answer partial; it is an error only when all of them do.
+        A page that fails makes the answer partial; it is an error only when all of them do. One
+        whose end nothing marks is taken for whole, with a finding.
         """
         futures = [self._begun(self._read, page, metrics) for page in self._pages]
         wait(futures, timeout=self._http.timeout)
         samples: list[Sample] = []
         failures: list[SourceError] = []
+        remarks: list[str] = []
         for page, future in zip(self._pages, futures, strict=True):
             try:
-                found = self._result(page, future)
-                samples += found
+                found, remarked = self._result(page, future)
             except SourceError as exc:
                 failures.append(exc)
+                continue
+            samples += found
+            remarks += remarked
         if failures and len(failures) == len(self._pages):
             raise failures[0]
-        findings = tuple(f"a page could not be read: {f.failure}: {f.detail}" for f in failures)
+        findings = (*map(_unread, failures), *remarks)
         return Answer(samples=tuple(samples), full=not failures, findings=findings)
 
     def _begun(self, work: Callable[..., _Result], *args: Any) -> Future[_Result]:
@@ -129,10 +135,13 @@ class ScrapeSource(SourceBase):
             where = f"{page.service} at {page.instance}"
             detail = f"{where} answered {reply.media}, which is no page of metrics"
             raise self._http.error(SourceFailure.NONSENSE, detail)
+        if not _is_marked(reply) and not reply.body.endswith(b"\n"):
+            detail = f"the page of {page.service} at {page.instance} broke off in mid-line"
+            raise self._http.error(SourceFailure.PARTIAL, detail)
         return reply
 
-    def _read(self, page: Page, metrics: frozenset[str]) -> list[Sample]:
-        """Fetch one page and return what is wanted of it."""
+    def _read(self, page: Page, metrics: frozenset[str]) -> tuple[list[Sample], list[str]]:
+        """Fetch one page and return what is wanted of it, and what is to be remarked."""
         reply = self._fetched(page)
         where = f"{page.service} at {page.instance}"
         parse = parse_openmetrics if reply.media == _OPENMETRICS else parse_text
@@ -144,7 +153,7 @@ class ScrapeSource(SourceBase):
         if not families:  # every client library has at least its own metrics
             detail = f"{where} answered a page without any metric: is it the service's?"
             raise self._http.error(SourceFailure.NONSENSE, detail)
-        return self._samples(page, families, metrics)
+        return self._samples(page, families, metrics), _remarks(page, reply)
 
     def _samples(
         self, page: Page, families: Iterable[Metric], metrics: frozenset[str]
@@ -175,6 +184,25 @@ class ScrapeSource(SourceBase):
             source=self._name,
             seen=seen,
         )
+
+
+def _is_marked(reply: Reply) -> bool:
+    """Whether a page that was cut off would be known: OpenMetrics has an end mark of its own."""
+    return reply.has_end or reply.media == _OPENMETRICS
+
+
+def _remarks(page: Page, reply: Reply) -> list[str]:
+    """Remark on a page that may have been cut between two lines."""
+    if _is_marked(reply):
+        return []
+    where = f"{page.service} at {page.instance}"
+    why = "it is no OpenMetrics, and comes without a length"
+    return [f"the end of the page of {where} is not marked ({why}): a part may be missing unseen"]
+
+
+def _unread(failure: SourceError) -> str:
+    """Say that a page is lacking."""
+    return f"a page could not be read: {failure.failure}: {failure.detail}"
 
 
 def _type(shown: str) -> str:
