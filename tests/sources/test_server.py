@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -153,6 +154,52 @@ def test_grpc_messages_may_be_large_but_not_too_large(make_rig: RigMaker) -> Non
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     grown = psutil.Process().memory_info().rss - before - sending
     assert grown < 300 << 20
+
+
+@pytest.mark.req("V-13")
+def test_a_grpc_request_over_the_limit_is_refused_and_remembered(make_rig: RigMaker) -> None:
+    """As over HTTP: who has the refusal and asks is told that something is missing, and what."""
+    rig = make_rig(Limits(body=1 << 20))
+    large = encode.traces([Row(TRACE, attributes={"text": "x" * (2 << 20)})]).SerializeToString()
+    with pytest.raises(grpc.RpcError, match=r"bytes is more than 1048576") as caught:
+        _export(rig)(large, timeout=20)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    for source in (rig.local(), rig.remote()):
+        answer = source.traces(ask(TRACE))
+        assert (answer.spans, answer.full) == ((), False)
+        assert f"the body of {len(large)} bytes is more than 1048576" in answer.findings[0]
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip])
+def test_what_grpc_itself_refuses_is_remembered(
+    make_rig: RigMaker, compression: grpc.Compression | None
+) -> None:
+    """A request so large that gRPC hands none of it over is known to be missing all the same."""
+    rig = make_rig(Limits(body=1 << 20))
+    heard = threading.Event()
+    rig.collector.store.subscribe(heard.set)
+    with pytest.raises(grpc.RpcError) as caught:
+        _export(rig)(bytes(8 << 20), timeout=20, compression=compression)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert heard.wait(20)
+    answer = rig.local().traces(ask(TRACE))
+    assert not answer.full
+    assert "none came whole: more than 1048576 bytes" in answer.findings[0]
+
+
+@pytest.mark.req("V-13")
+def test_a_grpc_call_without_a_message_is_answered(rig: Rig) -> None:
+    """Who sends nothing is told so, and waits for nothing."""
+    channel = grpc.insecure_channel(rig.collector.grpc_endpoint)
+    rig.closing.append(channel.close)
+    call: Callable[..., bytes] = channel.stream_unary(
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+    )
+    with pytest.raises(grpc.RpcError, match="none came whole") as caught:
+        call(iter(()), timeout=20)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not rig.local().logs(ask(TRACE)).full
 
 
 def test_grpc_may_be_left_out() -> None:
