@@ -31,6 +31,13 @@ def number(name: str, unit: str, *, monotonic: bool | None) -> pb.Metric:
     return metric
 
 
+def delta(name: str) -> pb.Metric:
+    """Return a counter that is not cumulative."""
+    metric = number(name, "", monotonic=True)
+    metric.sum.aggregation_temporality = pb.AGGREGATION_TEMPORALITY_DELTA
+    return metric
+
+
 def request(*metrics: pb.Metric) -> ExportMetricsServiceRequest:
     """Return metrics as a request."""
     message = ExportMetricsServiceRequest()
@@ -143,11 +150,10 @@ def test_the_latest_point_stands(rig: Rig) -> None:
 @pytest.mark.req("V-13")
 def test_what_cannot_be_shown_is_rejected_by_point(rig: Rig) -> None:
     """Delta points, a metric without data or name are rejected, counted, and explained."""
-    delta = number("jobs", "", monotonic=True)
-    delta.sum.aggregation_temporality = pb.AGGREGATION_TEMPORALITY_DELTA
-    delta.sum.data_points.add(as_int=1)
+    jobs = delta("jobs")
+    jobs.sum.data_points.add(as_int=1)
     good = number("good", "", monotonic=None)
-    response = rig.send("metrics", request(delta, pb.Metric(name="none"), good))
+    response = rig.send("metrics", request(jobs, pb.Metric(name="none"), good))
     partial = ExportMetricsServiceResponse.FromString(response.content).partial_success
     assert partial.rejected_data_points == 3
     assert "TEMPORALITY_PREFERENCE=cumulative" in partial.error_message
@@ -163,6 +169,72 @@ def test_refused_requests_make_answers_partial(rig: Rig) -> None:
         answer = source.samples(frozenset({"x"}))
         assert not answer.full
         assert "requests of metrics were refused" in answer.findings[0]
+
+
+@pytest.mark.req("V-13")
+def test_an_answer_about_a_rejected_metric_is_not_full(rig: Rig) -> None:
+    """Points that were rejected are not taken for points that were never sent."""
+    response = rig.send("metrics", request(delta("failures"), number("good", "", monotonic=None)))
+    told = ExportMetricsServiceResponse.FromString(response.content).partial_success.error_message
+    for source in (rig.local(), rig.remote()):
+        for name in ("failures", "failures_total"):
+            answer = source.samples(frozenset({name, "good"}))
+            assert [s.metric for s in answer.samples] == ["target_info", "good"]
+            assert (answer.full, answer.findings) == (
+                False,
+                (f"data points were rejected: 1 ({told})",),
+            )
+        assert source.samples(frozenset({"good"})).full
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(
+    ("metric", "asked", "told"),
+    [
+        (pb.Metric(name="http.requests", unit="1"), "http_requests_total", True),
+        (pb.Metric(name="http.requests", unit="1"), "http_requests_ratio", True),
+        (pb.Metric(name="http.requests", unit="s"), "http_requests_total", False),
+        (pb.Metric(name="wait", unit="s"), "wait_seconds_count", True),
+        (number("", "", monotonic=None), "anything", True),
+        (number("...", "", monotonic=None), "anything", False),
+    ],
+)
+def test_whose_points_were_rejected_is_known_by_the_names_of_prometheus(
+    metric: pb.Metric, asked: str, told: bool
+) -> None:
+    """A metric without data may have been any type; one without a name may have been any."""
+    clock = FakeClock()
+    store = MetricStore(Limits(), clock)
+    store.add(request(metric).resource_metrics, clock.now())
+    assert bool(store.ask(frozenset({asked}), "s")[1]) is told
+
+
+def test_rejections_are_bounded() -> None:
+    """Beyond the bound it is no longer known which metrics, and said of every one."""
+    clock = FakeClock()
+    store = MetricStore(Limits(losses=2, age=60), clock)
+    store.add(request(*map(delta, "abb")).resource_metrics, clock.now())
+    assert "data points were rejected: 2 " in store.ask(frozenset({"b"}), "s")[1][0]
+    assert store.ask(frozenset({"x"}), "s")[1] == []
+    store.add(request(delta("c")).resource_metrics, clock.now())
+    assert "no longer known which" in store.ask(frozenset({"x"}), "s")[1][0]
+    assert len(store._rejections._known) == 2
+
+
+def test_what_was_lost_is_forgotten_with_its_time() -> None:
+    """What was rejected or refused says nothing of what came long after it."""
+    clock = FakeClock()
+    store = MetricStore(Limits(losses=1, age=60), clock)
+    store.refuse("415: x")
+    store.add(request(delta("a"), delta("b")).resource_metrics, clock.now())
+    clock.sleep(60)
+    asked = frozenset({"b"})
+    assert len(store.ask(asked, "s")[1]) == 3
+    clock.sleep(1)
+    assert store.ask(asked, "s")[1] == []
+    assert not store._rejections._known
+    store.refuse("415: y")
+    assert store.ask(asked, "s")[1] == ["2 requests of metrics were refused (the last: 415: y)"]
 
 
 def test_series_are_bounded(make_rig: RigMaker) -> None:

@@ -90,14 +90,26 @@ def fault_of(metric: pb.Metric) -> str:
 
 def family_of(metric: pb.Metric, kind: str, origin: Origin, scope: Mapping[str, str]) -> Family:
     """Return the metric's name and type in Prometheus."""
-    shown = {
+    shown = _type(metric, kind)
+    return Family(_name(metric.name, metric.unit, shown), shown, origin, scope)
+
+
+def names_of(metric: pb.Metric) -> frozenset[str]:
+    """Return the names that a metric may have in Prometheus; "" if it has none."""
+    kind = metric.WhichOneof("data")
+    types = [_type(metric, kind)] if kind else ["counter", "gauge"]
+    return frozenset(metric.name and _name(metric.name, metric.unit, shown) for shown in types)
+
+
+def _type(metric: pb.Metric, kind: str) -> str:
+    """Return the metric's type in Prometheus."""
+    return {
         "gauge": "gauge",
         "sum": "counter" if metric.sum.is_monotonic else "gauge",
         "histogram": "histogram",
         "exponential_histogram": "histogram",
         "summary": "summary",
     }[kind]
-    return Family(_name(metric.name, metric.unit, shown), shown, origin, scope)
 
 
 def _name(name: str, unit: str, shown: str) -> str:
@@ -240,10 +252,14 @@ _SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 
 def wanted(sample: Sample, metrics: frozenset[str]) -> bool:
-    """Whether a sample is of the families asked for, by their names with or without a suffix."""
+    """Whether a sample is of the families asked for, or tells of whom they are."""
+    return sample.metric == "target_info" or is_asked(sample.metric, metrics)
+
+
+def is_asked(family: str, metrics: frozenset[str]) -> bool:
+    """Whether a family is among those asked for, by their names with or without a suffix."""
     asked = metrics | {bare(metric) for metric in metrics}
-    family = sample.metric
-    return family == "target_info" or family in asked or bare(family) in asked
+    return family in asked or bare(family) in asked
 
 
 def bare(name: str) -> str:

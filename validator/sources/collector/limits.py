@@ -12,10 +12,10 @@ class Limits:
     """Bounds of the collector's memory and of one request.
 
     `items` spans, and as many log records, of together at most `size` bytes, none older than
-    `age` seconds; `series` metric series; `losses` traces and jobs of which it is remembered that
-    something was lost. `body` bytes of a request as sent, `inflated` once decompressed, `json`
-    when it is JSON (which takes many times its size to read), `in_flight` of all requests at
-    once.
+    `age` seconds; `series` metric series; `losses` traces and jobs, and as many metrics, of which
+    it is remembered that something was lost. `body` bytes of a request as sent, `inflated` once
+    decompressed, `json` when it is JSON (which takes many times its size to read), `in_flight` of
+    all requests at once.
     """
 
     items: int = 200_000

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from validator.sources.otlp_metrics import is_asked
+
 Mark = tuple[str, str]
 """An attribute that names a job: key and value."""
 
@@ -77,6 +79,55 @@ class Losses:
                 f"(the last of {count}: {why}), which may have held some of this job"
             )
         return lines
+
+
+@dataclass(slots=True)
+class _Rejection:
+    """How many points of one metric were rejected, why, and when the last."""
+
+    count: int
+    why: str
+    received: float
+
+
+class Rejections:
+    """Remembers for a while of which metrics points were rejected, within a bound as `Losses`."""
+
+    def __init__(self, bound: int, age: float) -> None:
+        """Remember the rejections of at most `bound` metrics, for `age` seconds."""
+        self._bound = bound
+        self._age = age
+        self._known: OrderedDict[str, _Rejection] = OrderedDict()
+        self._forgotten = float("-inf")
+
+    def note(self, name: str, received: float, count: int, why: str) -> None:
+        """Remember that points of a metric were rejected; it may have no name."""
+        self._expire(received)
+        known = self._known.pop(name, None)
+        self._known[name] = _Rejection(count + (known.count if known else 0), why, received)
+        if len(self._known) > self._bound:
+            _, oldest = self._known.popitem(last=False)
+            self._forgotten = max(self._forgotten, oldest.received)
+
+    def told(self, metrics: frozenset[str], now: float) -> list[str]:
+        """Return what was rejected of these families, or of what has no name, a line each."""
+        self._expire(now)
+        lines = {
+            f"data points were rejected: {one.count} ({one.why})": None
+            for name, one in self._known.items()
+            if not name or is_asked(name, metrics)
+        }
+        if now - self._forgotten <= self._age:
+            lines["so many metrics were rejected that it is no longer known which"] = None
+        return [*lines]
+
+    def _expire(self, now: float) -> None:
+        """Let go of what is older than the age."""
+        while self._known:
+            name, oldest = next(iter(self._known.items()))
+            if now - oldest.received <= self._age:
+                return
+            del self._known[name]
 
 
 def _named(owner: bytes | Mark) -> str:

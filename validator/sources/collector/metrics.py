@@ -13,11 +13,13 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ResourceMetrics
 from validator.model import Sample
 from validator.ports import Clock
 from validator.sources.collector.limits import Limits
+from validator.sources.collector.losses import Rejections
 from validator.sources.otlp import Origin, origin_of
 from validator.sources.otlp_metrics import (
     Family,
     family_of,
     fault_of,
+    names_of,
     points_of,
     samples_of,
     target_info,
@@ -41,7 +43,8 @@ class MetricStore:
         self._rejected = 0
         self._evicted = 0
         self._evicted_seen = float("-inf")
-        self._refused: tuple[int, str] = (0, "")
+        self._rejections = Rejections(limits.losses, limits.age)
+        self._refused: tuple[int, float, str] = (0, float("-inf"), "")
 
     def add(self, resources: Iterable[ResourceMetrics], seen: float) -> list[str]:
         """Take metrics in; return a line for each data point that was rejected."""
@@ -68,7 +71,10 @@ class MetricStore:
         kind, points = points_of(metric)
         fault = fault_of(metric)
         if fault:
-            faults.extend([fault] * max(1, len(points)))
+            count = max(1, len(points))
+            faults.extend([fault] * count)
+            for name in names_of(metric):
+                self._rejections.note(name, origin.seen, count, fault)
             return
         family: Family = family_of(metric, kind, origin, scope)
         for point in points:
@@ -99,18 +105,19 @@ class MetricStore:
     def refuse(self, why: str) -> None:
         """Remember that a whole request was refused."""
         with self._lock:
-            self._refused = (self._refused[0] + 1, why)
+            self._refused = (self._refused[0] + 1, self._clock.now(), why)
 
     def ask(self, metrics: frozenset[str], source: str) -> tuple[list[Sample], list[str]]:
         """Return the samples of these families, and what was lost, a line each."""
         with self._lock:
             self._evict()
             every = [sample for samples in self._series.values() for sample in samples]
-            lost = []
-            if self._evicted and self._clock.now() - self._evicted_seen <= self._limits.age:
+            now = self._clock.now()
+            lost = self._rejections.told(metrics, now)
+            if self._evicted and now - self._evicted_seen <= self._limits.age:
                 lost.append(f"{self._evicted} series were evicted: give the collector more room")
-            if self._refused[0]:
-                count, why = self._refused
+            count, refused, why = self._refused
+            if now - refused <= self._limits.age:
                 lost.append(f"{count} requests of metrics were refused (the last: {why})")
         return [replace(s, source=source) for s in every if wanted(s, metrics)], lost
 
