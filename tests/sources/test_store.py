@@ -112,6 +112,38 @@ def test_earlier_jobs_of_the_same_id_are_not_answered() -> None:
     assert [reference.trace_id for reference in found.traces] == [trace(5)]
 
 
+@pytest.mark.req("V-13")
+def test_a_trace_that_only_a_lost_span_linked_is_missed_aloud() -> None:
+    """Whoever asks about a trace is told that spans with a link to it went, evicted or refused."""
+    links = ((trace(0), "00000000000000aa"),)
+    memory = Memory(Limits(items=3))
+    begun = memory.clock.now()
+    memory.spans(Row(trace(1), links=links), Row(trace(1), span="00000000000000ff"))
+    memory.spans(Row(trace(0)))
+    whole = memory.ask(trace(0), since=begun)
+    assert [reference.trace_id for reference in whole.traces] == [trace(1)]
+    assert whole.lost == ()
+    memory.spans(Row(trace(2)))
+    found = memory.ask(trace(0), since=begun)
+    assert found.traces == ()
+    assert found.lost == (f"spans that link to trace {trace(0)} were evicted: 1",)
+    memory.spans(Row(trace(3), span="ab", links=links))
+    assert memory.ask(trace(0), since=begun).lost[-1].endswith("were refused: 2")
+    assert memory.store.ask(Signal.LOGS, ask(trace(0), since=begun)).lost == ()
+    assert memory.ask(trace(9), since=begun).lost == ()
+    memory.clock.sleep(1)
+    assert memory.ask(trace(0), since=memory.clock.now()).lost == ()
+
+
+def test_a_span_with_many_links_stays_within_the_bounds() -> None:
+    """Of the traces that a lost span linked to no more are remembered than of others."""
+    memory = Memory(Limits(items=1, losses=4))
+    links = tuple((trace(number), "00000000000000aa") for number in range(50))
+    memory.spans(Row(trace(60), links=links), Row(trace(61)))
+    assert len(memory.store._losses._known) == 4
+    assert any("no longer known whose" in line for line in memory.ask(trace(0)).lost)
+
+
 def test_forgotten_losses_make_every_answer_doubtful() -> None:
     """When it is no longer known whose spans went, an answer about that time is not full."""
     memory = Memory(Limits(items=1, losses=4))

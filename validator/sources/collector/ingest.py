@@ -22,8 +22,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from validator.model import Signal
 from validator.ports import Clock
 from validator.sources.collector.items import Batch
+from validator.sources.collector.losses import owners_of
 from validator.sources.collector.metrics import MetricStore
-from validator.sources.collector.pieces import log_piece, marks_of, span_marks, span_piece
+from validator.sources.collector.pieces import log_piece, marks_of, span_piece
 from validator.sources.collector.store import Store
 from validator.sources.otlp import span_fault, valid_id
 from validator.sources.otlp_json import NotOtlpError, parse_json
@@ -99,13 +100,14 @@ class Ingest:
                 pieces = []
                 for span in scope.spans:
                     fault = span_fault(span)
+                    piece = span_piece(span, self._store.job_id_keys, shared)
                     if fault:
                         faults.append(f"span {span.name!r}: {fault}")
-                        trace = span.trace_id if valid_id(span.trace_id, 16) else b""
-                        marks = span_marks(span, self._store.job_id_keys, shared)
-                        self._store.refuse(Signal.TRACES, trace, marks)
+                        trace = piece.trace if valid_id(piece.trace, 16) else b""
+                        owners = owners_of(trace, piece.marks, piece.links)
+                        self._store.refuse(Signal.TRACES, owners)
                     else:
-                        pieces.append(span_piece(span, self._store.job_id_keys, shared))
+                        pieces.append(piece)
                 batch = Batch(described, self._once(scope.scope.SerializeToString()), seen)
                 self._store.add(Signal.TRACES, batch, pieces)
         if faults:

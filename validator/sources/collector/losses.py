@@ -12,9 +12,25 @@ from validator.sources.otlp_metrics import is_asked
 Mark = tuple[str, str]
 """An attribute that names a job: key and value."""
 
+
+@dataclass(frozen=True, slots=True)
+class LinkedTo:
+    """The trace that a span linked to; a trace that nothing else tells of went with the link."""
+
+    trace: bytes
+
+
+Owner = bytes | Mark | LinkedTo
+"""Whose piece it was: a trace id, a mark, or a trace that it linked to."""
+
 Why = Literal["evicted", "refused"]
-Key = tuple[str, bytes | Mark]
-"""The signal, and whose piece it was: a trace id or a mark."""
+Key = tuple[str, Owner]
+"""The signal, and whose piece it was."""
+
+
+def owners_of(trace: bytes, marks: Iterable[Mark], links: Iterable[bytes]) -> list[Owner]:
+    """Return whose a piece is; `trace` is empty when it has none."""
+    return [*marks, *([trace] if trace else []), *map(LinkedTo, links)]
 
 
 @dataclass(slots=True)
@@ -27,7 +43,7 @@ class _Loss:
 
 
 class Losses:
-    """Remembers whose pieces were lost, for a bounded number of traces and jobs.
+    """Remembers whose pieces were lost, for a bounded number of owners.
 
     Beyond the bound the oldest is forgotten, but not that something was: whoever asks about a
     time when forgotten pieces had come is told that nobody knows whose they were.
@@ -59,14 +75,14 @@ class Losses:
         count, _, _ = self._refused.get(signal, (0, 0.0, ""))
         self._refused[signal] = (count + 1, received, why)
 
-    def told(self, signal: str, owners: Iterable[bytes | Mark], since: float) -> list[str]:
+    def told(self, signal: str, owners: Iterable[Owner], since: float) -> list[str]:
         """Return what was lost of `owners` that had come after `since`, a line each."""
         what = {"traces": "spans", "logs": "log records"}[signal]
         lines = []
         for owner in owners:
             loss = self._known.get((signal, owner))
             if loss is not None and loss.received >= since:
-                lines.append(f"{what} of {_named(owner)} were {loss.why}: {loss.count}")
+                lines.append(f"{what} {_named(owner)} were {loss.why}: {loss.count}")
         if self._forgotten > float("-inf") and self._forgotten >= since:
             lines.append(
                 f"so many {what} were evicted that it is no longer known whose: "
@@ -130,6 +146,8 @@ class Rejections:
             del self._known[name]
 
 
-def _named(owner: bytes | Mark) -> str:
+def _named(owner: Owner) -> str:
     """Return an owner for a message."""
-    return f"trace {owner.hex()}" if isinstance(owner, bytes) else f"{owner[0]}={owner[1]}"
+    if isinstance(owner, LinkedTo):
+        return f"that link to trace {owner.trace.hex()}"
+    return f"of trace {owner.hex()}" if isinstance(owner, bytes) else f"of {owner[0]}={owner[1]}"

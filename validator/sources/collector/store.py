@@ -17,7 +17,7 @@ from validator.ports import Clock, Question
 from validator.sources.collector.index import Index, marks_asked
 from validator.sources.collector.items import Batch, Item, Piece
 from validator.sources.collector.limits import Limits
-from validator.sources.collector.losses import Losses, Mark
+from validator.sources.collector.losses import LinkedTo, Losses, Owner, owners_of
 from validator.sources.collector.pieces import marks_in
 
 _LOOKED_BACK = 2_000
@@ -132,12 +132,11 @@ class Store:
                 self._size += item.size
             self._evict()
 
-    def refuse(self, signal: Signal, trace: bytes, marks: Iterable[Mark]) -> None:
-        """Remember that a piece of this trace or these jobs was refused."""
+    def refuse(self, signal: Signal, owners: Iterable[Owner]) -> None:
+        """Remember that a piece of these traces or jobs was refused."""
         now = self._clock.now()
         with self._lock:
             self._shelves[signal].figures.rejected += 1
-            owners: list[bytes | Mark] = [trace, *marks] if trace else [*marks]
             for owner in owners:
                 self._losses.note((signal.value, owner), now, "refused")
 
@@ -169,9 +168,10 @@ class Store:
                     holders.setdefault(item.trace, "job_id")
             wanted = [i for holder in holders for i in holder.items]
             wanted.extend(i for i in dict.fromkeys(loose) if i.alive)
-            keys = {bytes.fromhex(trace_id) for trace_id in question.trace_ids}
-            keys.update(holder.key for holder in holders)
-            owners: list[bytes | Mark] = [*sorted(keys), *marks_asked(question)]
+            asked = {bytes.fromhex(trace_id) for trace_id in question.trace_ids}
+            keys = asked.union(holder.key for holder in holders)
+            links = map(LinkedTo, sorted(asked))
+            owners: list[Owner] = [*sorted(keys), *marks_asked(question), *links]
             return Found(
                 items=[item for item in wanted if item.signal is signal],
                 traces=tuple(
@@ -249,8 +249,6 @@ class Store:
         self._index.remove(item)
         self._size -= item.size
         shelf.figures.evicted += 1
-        owners: list[bytes | Mark] = [job.mark for job in item.jobs]
-        if item.trace is not None:
-            owners.append(item.trace.key)
-        for owner in owners:
+        trace = b"" if item.trace is None else item.trace.key
+        for owner in owners_of(trace, (job.mark for job in item.jobs), item.links):
             self._losses.note((item.signal.value, owner), item.batch.seen, "evicted")
