@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
@@ -25,7 +25,16 @@ def redirected(response: requests.Response, call: Call, asked: Asked) -> Call:
     kept = call.method == "GET" or status in {307, 308}
     if not (same and kept) or faults.is_login(shown(target), asked):
         raise FaultError(faults.of_redirect(status, shown(target), asked))
-    return replace(call, url=target, params=())
+    return replace(call, url=_with_userinfo(target, call.url), params=())
+
+
+def _with_userinfo(target: str, url: str) -> str:
+    """Return `target` with the userinfo of `url`, if it has none of its own."""
+    parts = urlsplit(target)
+    userinfo, at, _ = urlsplit(url).netloc.rpartition("@")
+    if "@" in parts.netloc or not at:
+        return target
+    return parts._replace(netloc=f"{userinfo}@{parts.netloc}").geturl()
 
 
 def origin(url: str) -> tuple[str | None, str | None, int | None]:
