@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,12 +16,18 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.sources.authority import Authority
+from tests.sources.conftest import ask
 from tests.sources.proxies import proxying
 from tests.sources.servers import Canned, always, listening, serving
 from tests.sources.test_http_faults import FAULTS, Fault, says
 from validator.clock import SystemClock
 from validator.errors import SourceError, SourceFailure
+from validator.sources.control import plant
 from validator.sources.http import Bounds, Call, Http, Tls, connect, make_session
+from validator.sources.loki import LokiSource, Streams
+from validator.sources.prometheus import PrometheusSource
+from validator.sources.tempo import TempoSource
+from validator.sources.trace_store import Lags
 
 SYSTEM = Tls()
 GOOD = Canned(body=b"good", media="text/plain")
@@ -55,10 +62,10 @@ def authority(tmp_path: Path) -> Authority:
     return Authority.made(tmp_path)
 
 
-def netrc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def netrc(folder: Path, monkeypatch: pytest.MonkeyPatch, word: str = "rc") -> None:
     """Have the environment name credentials for this machine."""
     path = folder / "netrc"
-    path.write_text("machine 127.0.0.1 login net password rc\n")
+    path.write_text(f"machine 127.0.0.1 login net password {word}\n")
     path.chmod(stat.S_IRUSR | stat.S_IWUSR)
     monkeypatch.setenv("NETRC", str(path))
 
@@ -141,6 +148,20 @@ def test_a_post_is_not_turned_into_a_get() -> None:
         assert http.call(Call(f"{served.url}/302")).body == b"GET"
         with pytest.raises(SourceError, match="points to"):
             http.call(Call(f"{served.url}/302", method="POST", body=b"x"))
+
+
+def test_a_redirect_on_the_same_server_keeps_the_credentials_of_the_url() -> None:
+    """Also where it is told with the whole address, as most servers do."""
+    seen: list[tuple[str, str | None]] = []
+
+    def script(handler: BaseHTTPRequestHandler) -> Canned:
+        seen.append((handler.path, handler.headers.get("Authorization")))
+        there = f"http://{handler.headers['Host']}/b"
+        return GOOD if handler.path == "/b" else Canned(302, headers={"Location": there})
+
+    with serving(script) as served, client() as http:
+        http.call(Call(served.url.replace("://", "://url:w%2Frd@") + "/a"))
+    assert seen == [("/a", basic("url:w/rd")), ("/b", basic("url:w/rd"))]
 
 
 # -- TLS ------------------------------------------------------------------------------------
@@ -370,3 +391,107 @@ def test_no_failure_tells_a_secret(
         if sent.get(where, True):
             assert secret not in "".join(said), where
             assert base64.b64encode(f"me:{secret}".encode()).decode() not in "".join(said), where
+
+
+Asking = Callable[[Http, str], object]
+ASKING: dict[str, Asking] = {
+    "prometheus": lambda http, url: PrometheusSource("s", url, http, 7.0).samples(frozenset("x")),
+    "loki": lambda http, url: LokiSource("s", http, 7.0, Streams(url)).logs(ask("a" * 32)),
+    "tempo": lambda http, url: TempoSource("s", url, http, Lags(7, 60)).traces(ask("a" * 32)),
+    "control": lambda http, url: plant(http, url, "a" * 32),
+    "none": lambda http, url: http.call(Call(url)),
+}
+"""What reads a refusal by itself, and what leaves that to the client."""
+
+
+def refusing(handler: BaseHTTPRequestHandler, words: str, status: int = 400) -> Canned:
+    """Refuse with these words; a control record is rejected with them."""
+    if handler.path.endswith("/v1/traces"):
+        told = {"partialSuccess": {"rejectedSpans": "1", "errorMessage": words}}
+        return Canned(body=json.dumps(told).encode())
+    return Canned(status, words.encode(), "text/plain")
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize("asking", ASKING)
+@pytest.mark.parametrize("place", ["url", "query", "netrc", "proxy"])
+def test_what_a_server_repeats_of_undeclared_credentials_is_blanked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asking: str, place: str
+) -> None:
+    """Those of the URL, of `.netrc` and of the environment's proxy, whoever reads the refusal."""
+    secret = "s3cret-undeclared"
+
+    def script(handler: BaseHTTPRequestHandler) -> Canned:
+        headers = handler.headers
+        sent = [headers.get(f"{kind}Authorization", "") for kind in ("", "Proxy-")]
+        plain = [base64.b64decode(one.rpartition(" ")[2]).decode() for one in sent]
+        return refusing(handler, " ".join(["seen", *sent, *plain, handler.path]))
+
+    with serving(script) as served, client() as http:
+        url = served.url
+        if place == "url":
+            url = _with(url, f"me:{secret}")
+        elif place == "query":
+            url = f"{url}/?token={secret}&x="
+        elif place == "netrc":
+            netrc(tmp_path, monkeypatch, secret)
+        else:
+            monkeypatch.setenv("http_proxy", _with(url, f"me:{secret}"))
+            url = "http://tempo.example"
+        with pytest.raises(SourceError, match="seen") as caught:
+            ASKING[asking](http, url)
+    assert secret not in caught.value.detail
+    for name in ("me", "net"):
+        assert base64.b64encode(f"{name}:{secret}".encode()).decode() not in caught.value.detail
+    assert "[redacted]" in caught.value.detail
+
+
+TOKEN = "glsa_" + "Z9" * 20
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("asking", ASKING)
+def test_no_part_of_a_secret_is_told_where_words_are_cut(asking: str, status: int) -> None:
+    """Wherever a server's words are shortened, a token that straddles the cut is blanked out."""
+    padding = ""
+
+    def script(handler: BaseHTTPRequestHandler) -> Canned:
+        return refusing(handler, f"{padding}{handler.headers['Authorization']} and so on", status)
+
+    with serving(script) as served, client(auth=TOKEN) as http:
+        for padding in ("x" * count for count in range(100, 520, 20)):
+            with pytest.raises(SourceError) as caught:
+                ASKING[asking](http, served.url)
+            assert TOKEN[:4] not in caught.value.detail, len(padding)
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"HTTP/1.1 403 {'x' * 180} {TOKEN} and so on\r\n\r\n",
+        f"HTTP/1.1 403 No\r\n\r\n{' ' * 2010}{TOKEN} and so on",
+    ],
+    ids=["reason", "beginning"],
+)
+def test_no_part_of_a_secret_is_told_of_what_is_read_in_part(answer: str) -> None:
+    """Neither of a reason that is shortened, nor of a body of which the beginning is read."""
+    with (
+        listening(says(answer.encode())) as served,
+        client(auth=TOKEN) as http,
+        pytest.raises(SourceError, match="answered 403") as caught,
+    ):
+        http.call(Call(served.url))
+    assert TOKEN[:4] not in caught.value.detail
+    assert "[reda" in caught.value.detail
+
+
+def test_a_way_that_cannot_be_read_is_no_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy's address, or an exception from it, that is no address is told as a failure."""
+    monkeypatch.setenv("no_proxy", "[::1],[bad")
+    for way in ("http://me:pass@[bad", "http://me:pass@127.0.0.1:1"):
+        monkeypatch.setenv("http_proxy", way)
+        with client() as http, pytest.raises(SourceError) as caught:
+            http.call(Call("http://tempo.example/x"))
+        assert "pass" not in caught.value.detail

@@ -117,11 +117,11 @@ class Http:
                 wait = max(pause(attempt, self._chance()), fault.after)
                 left = deadline - self._clock.monotonic()
                 if not fault.again or attempt >= self._bounds.attempts or wait >= left:
-                    raise self._final(fault, call, attempt, left) from exc.__cause__
+                    raise self._final(fault, attempt, left) from exc.__cause__
                 self._clock.sleep(wait)
                 attempt += 1
 
-    def _final(self, fault: Fault, call: Call, attempt: int, left: float) -> SourceError:
+    def _final(self, fault: Fault, attempt: int, left: float) -> SourceError:
         """Return the error that ends a question."""
         detail = fault.detail
         if attempt > 1:
@@ -131,7 +131,7 @@ class Http:
                 f"; it asks to come again after {fault.after:.0f} s,"
                 f" more than is left of {self._bounds.timeout:g} s (`timeout`)"
             )
-        return SourceError(self._source, fault.failure, self._session.redact(detail, call.url))
+        return self.error(fault.failure, detail)
 
     def _follow(self, call: Call, deadline: float) -> Reply:
         """Make a request, and those that it is redirected to on the same server."""
@@ -170,6 +170,8 @@ class Http:
                 media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
                 if response.status_code not in call.also:
                     _no_page(media, asked)
+                if response.status_code >= 300:
+                    body = self._session.redact_body(body)
                 reply = Reply(response.status_code, response.headers, media, body, sent, took)
                 if call.busy is not None and call.busy(reply):
                     raise FaultError(self._fault(response, body[:_SAID], asked))
@@ -223,7 +225,8 @@ class Http:
 
     def _fault(self, response: requests.Response, said: bytes, asked: Asked) -> Fault:
         """Return what an answer means that is no good one, and when to come again."""
-        fault = faults.of_status(response.status_code, response.reason or "", said, asked)
+        reason = self._session.redact(response.reason or "")
+        fault = faults.of_status(response.status_code, reason, said, asked)
         wait = told_to_wait(response.headers, self._clock.now()) if fault.again else 0.0
         return replace(fault, after=wait)
 
@@ -235,7 +238,7 @@ class Http:
                 found: bytes = response.raw.read(_SAID, decode_content=True)
             except (urllib3.exceptions.HTTPError, OSError, ValueError):
                 return b""
-            return b"" if late.is_set() else found
+            return b"" if late.is_set() else self._session.redact_body(found)
 
     def _read(self, response: requests.Response, seconds: float, asked: Asked) -> bytes:
         """Return the body, within the bounds of bytes and of time, however slowly it drips."""

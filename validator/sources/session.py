@@ -7,29 +7,24 @@ replaces a bearer token and the credentials of a URL, `HTTPS_PROXY` a session's 
 
 from __future__ import annotations
 
-import base64
 import http.cookiejar
 import logging
-import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.utils import get_auth_from_url, get_environ_proxies
+from requests.utils import get_auth_from_url
 
 from validator.sources.body import ENCODINGS
 from validator.sources.connection import BoundedAdapter
+from validator.sources.redaction import Sent, of_basic, of_header, of_url, without
 
 USER_AGENT = "obs-validator"
-BLANK = "[redacted]"
-_SHORTEST = 4
-"""Blanking out shorter values would tear words apart."""
-_SECRET_NAME = re.compile(r"key|token|secret|pass|auth|credential|sig", re.IGNORECASE)
 _HARMLESS = frozenset(
     {
         "accept",
@@ -76,18 +71,22 @@ class SourceSession(requests.Session):
         super().__init__()
         self.trust = ""
         self.way: str | None = None
+        self._sent = Sent()
         self._environment: dict[str, dict[str, Any]] = {}
         self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=()))
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Add the credentials: those declared, else those of the URL, else `.netrc`'s."""
+        self._sent.remember(of_url(str(request.url)))
         named = {str(name).lower() for name in (*self.headers, *(request.headers or ()))}
         if self.auth is None and request.auth is None:
             if "authorization" in named:
                 request.auth = _as_it_is
             elif "@" in urlsplit(str(request.url)).netloc:
                 request.auth = get_auth_from_url(str(request.url))
-        return super().prepare_request(request)
+        prepared = super().prepare_request(request)
+        self._sent.remember(of_header(str(prepared.headers.get("Authorization", ""))))
+        return prepared
 
     def merge_environment_settings(self, url: Any, *args: Any) -> Any:
         """Return the way to `url`: as declared, else as the environment has it.
@@ -130,29 +129,31 @@ class SourceSession(requests.Session):
         named = {str(name).lower() for name in self.headers} - _HARMLESS
         return bool(self.auth or named or "@" in urlsplit(url).netloc)
 
-    def redact(self, text: str, *urls: str) -> str:
-        """Return `text` without any secret of this session, of its ways, or of `urls`."""
-        for secret in sorted(self._secrets(urls), key=len, reverse=True):
-            if len(secret) >= _SHORTEST:
-                text = text.replace(secret, BLANK)
-        return text
+    def redact(self, text: str) -> str:
+        """Return `text` without any secret of this session, of its ways, or of what it asked."""
+        return without(self._secrets(), text)
 
-    def _secrets(self, urls: tuple[str, ...]) -> set[str]:
-        """Return every secret in every form in which a server, a proxy or Python may repeat it."""
-        plain: set[str] = set()
+    def redact_body(self, body: bytes) -> bytes:
+        """Return what a server says without the same; before it is shortened, for it may be."""
+        return self.redact(body.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        )
+
+    def _secrets(self) -> set[str]:
+        """Return every secret."""
+        found = self._sent.known()
         for name, value in self.headers.items():
             if str(name).lower() not in _HARMLESS:
-                text = value if isinstance(value, str) else value.decode("latin-1")
-                plain |= {text, text.rpartition(" ")[2]}
+                found.update(
+                    of_header(value if isinstance(value, str) else value.decode("latin-1"))
+                )
         if isinstance(self.auth, tuple):
-            plain |= set(_of_basic(str(self.auth[0]), str(self.auth[1])))
-        ways = [self.way or ""]
-        for url in urls:
-            ways += get_environ_proxies(url).values()
-            plain |= set(_of_query(url))
-        for url in (*urls, *ways):
-            plain |= set(_of_url(url))
-        return {form for one in plain for form in (one, quote(one, safe=""), quote_plus(one))}
+            found.update(of_basic(str(self.auth[0]), str(self.auth[1])))
+        found.update(of_url(self.way or ""))
+        for known in tuple(self._environment.values()):
+            for way in known["proxies"].values():
+                found.update(of_url(way))
+        return found
 
 
 def make_session(
@@ -235,30 +236,6 @@ def shown(url: str) -> str:
     except urllib3.exceptions.LocationParseError:
         return "an address that cannot be read"
     return f"{parsed.scheme}://{parsed.netloc}{parsed.path or ''}"
-
-
-def _of_url(url: str) -> Iterator[str]:
-    """Yield the secrets of a URL's userinfo."""
-    userinfo = urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")[0]
-    if userinfo:
-        yield userinfo
-        name, _, password = userinfo.partition(":")
-        yield password or name
-        yield from _of_basic(unquote(name), unquote(password))
-
-
-def _of_query(url: str) -> Iterator[str]:
-    """Yield what of a URL's query may be a secret: what is called one, and what is no word."""
-    for name, value in parse_qsl(urlsplit(url).query):
-        if _SECRET_NAME.search(name) or (len(value) >= 8 and not value.isalpha()):
-            yield value
-
-
-def _of_basic(name: str, password: str) -> Iterator[str]:
-    """Yield a password, and the way in which it is sent."""
-    yield password
-    yield base64.b64encode(f"{name}:{password}".encode()).decode()
-    yield base64.b64encode(f"{name}:{password}".encode("latin-1", "replace")).decode()
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
