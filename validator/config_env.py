@@ -45,7 +45,7 @@ class Environment:
         for secret in sorted(self._secrets, key=len, reverse=True):
             for form in {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1]}:
                 text = text.replace(form, BLANK)
-        return _USERINFO.sub(rf"\1{BLANK}@", text)
+        return without_userinfo(text)
 
     def fill(self, document: Document, *, templates: frozenset[str] | None = None) -> Any:
         """Return the document's value with the variables put in.
@@ -116,7 +116,17 @@ class Environment:
             self.remember(value)
 
 
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@?#\"']+@", re.IGNORECASE)
+_USERINFO = re.compile(
+    r"(\b[a-z][a-z0-9+.-]*://)"
+    r"(?:(?:[^\s/@?#\"']+@)+"
+    r"|[^\s/@?#\"':\[]+:(?![0-9]*[/?#])[^\s\"']*@)",  # what cannot be a port is a password
+    re.IGNORECASE,
+)
+
+
+def without_userinfo(text: str) -> str:
+    """Return a text without the names and passwords of its addresses, right ones or wrong ones."""
+    return _USERINFO.sub(rf"\1{BLANK}@", text)
 
 
 def _plain(value: str) -> bool:
@@ -127,4 +137,4 @@ def _plain(value: str) -> bool:
         parts = urlsplit(value)
     except ValueError:
         return False
-    return bool(parts.scheme and parts.netloc) and not (parts.username or parts.query)
+    return bool(parts.scheme and parts.netloc) and not (_USERINFO.search(value) or parts.query)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from validator.config_env import without_userinfo
 from validator.yamlfile import At, Document, Problem, nearest, shown
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ def _message(detail: ErrorDetails, schema: Schema, document: Document, at: At) -
     if kind == "missing":
         return f'{dotted(at[:-1])}the key "{at[-1]}" is missing'
     value = _inside(document.value, at)
+    if isinstance(value, str):
+        value = without_userinfo(value)  # before it is shortened
     return dotted(at) + _of_value(detail, value, "" if "headers" in at else shown(value))
 
 

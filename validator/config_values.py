@@ -89,8 +89,11 @@ def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"is not an address: {error}") from error
+    except ValueError:  # its words may be a part of a password
+        raise ValueError(
+            "is not an address: its port has to be a number up to 65535, and an IPv6 address in "
+            "brackets; percent-encode / ? # [ ] @ in a name or password (/ is %2F)"
+        ) from None
     if "{{" in parts.scheme + parts.netloc:
         raise ValueError("a template cannot choose the scheme or host; write them out")
     if parts.scheme not in ("http", "https") or not host or port == 0:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tests.config.examples import ENVIRON, FULL, settings_in
 from validator.config import environment, load_settings
+from validator.config_env import without_userinfo
 from validator.config_sources import CollectorSettings, RemoteCollectorSettings, ScrapeSettings
 from validator.errors import ConfigError
 
@@ -150,6 +151,8 @@ def test_a_secret_that_is_written_out_is_redacted_too(tmp_path: Path) -> None:
         ("DATABASE", "postgres://me:pw@db/x", True),
         ("WORD", "correct horse", True),
         ("LINK", "http://[broken", True),
+        ("SITE", "http://bob:pw/1@host", True),
+        ("SITE", "http://host:80/@bob", False),
         ("API_TOKEN", "12345678", True),
         ("SITE", "http://127.0.0.1:80/a", False),
         ("COUNT", "12345678", False),
@@ -168,6 +171,23 @@ def test_what_comes_from_the_environment_is_secret_unless_it_plainly_is_not(
     assert settings.redact(f"<{value}>") == ("<[redacted]>" if secret else f"<{value}>")
 
 
+@pytest.mark.req("R-02")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("http://me:p@ss@host/x", "http://[redacted]@host/x"),
+        ("http://me:s3cret/1@host/x", "http://[redacted]@host/x"),
+        ("'http://me:s3c?1#2@host' and you@host", "'http://[redacted]@host' and you@host"),
+        ("http://host:8001/@me?to=you@host", "http://host:8001/@me?to=you@host"),
+        ("http://[::1]:8001/@me", "http://[::1]:8001/@me"),
+        ("http://host:8001 of you@host", "http://host:8001 of you@host"),
+    ],
+)
+def test_passwords_of_addresses_are_redacted_also_of_wrong_ones(text: str, told: str) -> None:
+    """What stands where a port would, and is none, is a password; paths may have an @."""
+    assert without_userinfo(text) == told
+
+
 def test_errors_hold_no_secret(tmp_path: Path) -> None:
     """A value of the environment that does not fit is named, not shown."""
     text = FULL.replace("job_id: job_id", 'job_id: "${PIPELINE_VALIDATOR_KEY}["')
@@ -175,6 +195,15 @@ def test_errors_hold_no_secret(tmp_path: Path) -> None:
         settings_in(tmp_path, text)
     assert KEY not in str(caught.value)
     assert '"${PIPELINE_VALIDATOR_KEY}["' in str(caught.value)
+
+
+def test_an_address_of_the_environment_that_is_none_is_not_told(tmp_path: Path) -> None:
+    """Nor is the part of its password that was taken for a port."""
+    path = tmp_path / "c.yaml"
+    path.write_text(SMALL.replace("http://a/x", "${SITE}") % "")
+    with pytest.raises(ConfigError, match="percent-encode") as caught:
+        load_settings(path, {"SITE": "http://bob:s3cretpw/1@host"})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_secret_with_braces_is_no_template(tmp_path: Path) -> None:

@@ -45,7 +45,10 @@ BEYOND = {
     "suite-job-with-an-id",
     # what is a text to a schema
     "config-url-without-scheme",
+    "config-url-with-a-long-password",
     "config-url-with-a-password",
+    "config-url-with-a-password-in-brackets",
+    "config-url-with-a-password-not-encoded",
     "config-url-with-a-template-for-its-host",
     "config-scrape-page-not-an-address",
     "config-collector-address",
