@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
@@ -18,6 +20,7 @@ from pipeline.reading import Limits
 from pipeline.services import scraper
 from pipeline.services import site as stub
 from pipeline.settings import Settings
+from pipeline.workers import scrape
 from tests.pipeline.sites import (
     NOTHING,
     RESET,
@@ -311,9 +314,9 @@ def test_a_page_that_cannot_be_read_is_counted_too() -> None:
     assert ("scrape_duration_seconds_count", "ok") not in samples
 
 
-def test_a_fetch_that_the_time_limit_ends_is_no_good_one() -> None:
-    """It ends wherever it is, and is counted as what will not be had."""
-    found = fetcher()
+@contextmanager
+def late_site() -> Iterator[str]:
+    """Return the address of a page during which the time of a task is over."""
 
     def late(asked: Asked) -> Iterator[bytes]:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
@@ -325,11 +328,29 @@ def test_a_fetch_that_the_time_limit_ends_is_no_good_one() -> None:
 
     before = signal.signal(signal.SIGALRM, over)
     try:
-        with site({"/late": late}) as there, pytest.raises(SoftTimeLimitExceeded):
-            found.fetch(f"{there.url}/late", "")
+        with site({"/late": late}) as there:
+            yield f"{there.url}/late"
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_fetch_that_the_time_limit_ends_is_no_good_one() -> None:
+    """It ends wherever it is, and is counted as what will not be had."""
+    found = fetcher()
+    with late_site() as url, pytest.raises(SoftTimeLimitExceeded):
+        found.fetch(url, "")
     assert _samples(found)["scrape_duration_seconds_count", "permanent"] == 1
+
+
+def test_the_worker_makes_an_error_of_the_time_limit() -> None:
+    """The job fails with its code, which is counted as every other."""
+    found = fetcher()
+    with late_site() as url:
+        nothing: Any = None  # neither its task nor its child is asked
+        error = scrape._scraped(nothing, nothing, found, "job", url)
+    assert isinstance(error, PermanentError)
+    assert error.code == "time_limit"
+    assert _samples(found)["scrape_errors_total", "time_limit"] == 1
 
 
 def test_terms_come_from_the_environment() -> None:

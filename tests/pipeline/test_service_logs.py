@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import logs
+from pipeline import logs, telemetry
 from pipeline.settings import Settings
 
 pytestmark = pytest.mark.req("P-10")
@@ -53,3 +53,27 @@ def test_an_error_has_its_traceback() -> None:
     assert all("ValueError: invalid literal" in line["exception"] for line in failed)
     assert "KeyError: 'of ours'" in other["exception"]
     assert "stack_info_" not in fine
+
+
+@pytest.mark.parametrize(("protocol", "exports"), [("http/protobuf", True), ("grpc", False)])
+def test_who_forks_exports_its_lines_unless_that_takes_grpc(
+    protocol: str, *, exports: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child of a process that has used gRPC cannot use it."""
+    for name in telemetry.DEFAULTS:
+        monkeypatch.setenv(name, telemetry.DEFAULTS[name])
+    env = {"OTEL_LOGS_EXPORTER": "console", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+    found = telemetry.parents_logger(Settings("scraper-worker", env))
+    assert (found is not None) == exports
+    if found is not None:
+        found.shutdown()
+
+
+def test_an_exporter_or_a_protocol_that_nobody_knows_is_refused() -> None:
+    """By its variable, and with those that there are."""
+    for env, words in (
+        ({"OTEL_LOGS_EXPORTER": "otpl"}, "OTEL_LOGS_EXPORTER is 'otpl': known are otlp, console"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "protocol is 'http/json': known are grpc"),
+    ):
+        with pytest.raises(LookupError, match=words):
+            telemetry.parents_logger(Settings("scraper-worker", env))
