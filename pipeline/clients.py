@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from psycopg import OperationalError
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -29,10 +30,11 @@ _TIME_LIMITS: Final = {
 
 
 def database(settings: Settings, most: int = 8) -> ConnectionPool:
-    """Return an open pool of at most so many connections to PostgreSQL."""
+    """Return an open pool of at most so many connections; what the URL says itself counts."""
+    url = settings.need("PIPELINE_DATABASE_URL")
     pool = ConnectionPool(
-        settings.need("PIPELINE_DATABASE_URL"),
-        kwargs=_TIME_LIMITS,
+        url,
+        kwargs={**_TIME_LIMITS, **conninfo_to_dict(url)},
         min_size=1,
         max_size=most,
         open=False,

@@ -71,12 +71,16 @@ class Work:
         }
         with telemetry.job_span("embed_task", origin.job_id, **attributes):
             try:
-                self._embed(task, reporter, chunks)
-            except JobGoneError:
-                removed = self._tools.store.remove_job(origin.job_id)
-                logs.get("embedding").warning("job_gone", vectors_removed=removed)
+                self._attempt(task, reporter, chunks)
             except (OrchestratorUnavailableError, StoreUnavailableError, OperationalError) as error:
                 raise retries.wait_for_orchestrator(task, settings, error) from error
+
+    def _attempt(self, task: Any, reporter: Reports, chunks: list[str]) -> None:
+        try:
+            self._embed(task, reporter, chunks)
+        except JobGoneError:
+            removed = self._tools.store.remove_job(self._origin.job_id)
+            logs.get("embedding").warning("job_gone", vectors_removed=removed)
 
     def _embed(self, task: Any, reporter: Reports, chunks: list[str]) -> None:
         if reporter.report("started", _STAGE, "success") in FINAL:

@@ -17,6 +17,17 @@ INCOMPLETE = (
     CoverageState.ABSENT,
 )
 
+WAITS_FOR_TRACES = pytest.mark.parametrize(
+    ("traces", "status"),
+    [
+        (CoverageState.OPEN, Status.PENDING),
+        (CoverageState.UNREACHABLE, Status.INCONCLUSIVE),
+        (CoverageState.EXHAUSTED, Status.FAIL),
+        (CoverageState.ABSENT, Status.FAIL),
+    ],
+)
+"""What becomes of a finding about logs that spans may take back, by the state of the traces."""
+
 
 def judge(kind: str, params: dict[str, Any], evidence: Evidence) -> Verdict:
     """Return the verdict of a check with these parameters, as written in a suite."""

@@ -20,7 +20,15 @@ from tests.checks.build import (
     span,
     span_id,
 )
-from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
+from tests.checks.judging import (
+    INCOMPLETE,
+    WAITS_FOR_TRACES,
+    judge,
+    only,
+    passes,
+    refused,
+    told,
+)
 from validator.judge import blocked
 from validator.model import CoverageState, Evidence, JobState, Signal, Status
 
@@ -154,15 +162,7 @@ def test_superseded_attempts_are_not_read() -> None:
 
 
 @pytest.mark.req("V-13")
-@pytest.mark.parametrize(
-    ("traces", "status"),
-    [
-        (CoverageState.OPEN, Status.PENDING),
-        (CoverageState.UNREACHABLE, Status.INCONCLUSIVE),
-        (CoverageState.EXHAUSTED, Status.FAIL),
-        (CoverageState.ABSENT, Status.FAIL),
-    ],
-)
+@WAITS_FOR_TRACES
 def test_lines_of_attempts_that_may_have_been_replaced_wait_for_the_spans(
     traces: CoverageState, status: Status
 ) -> None:

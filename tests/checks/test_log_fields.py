@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from tests.checks.build import FAR, JOB, TRACE, attempt, coverage, evidence, job, log, span, span_id
-from tests.checks.judging import INCOMPLETE, judge, only, passes, refused, told
+from tests.checks.judging import (
+    INCOMPLETE,
+    WAITS_FOR_TRACES,
+    judge,
+    only,
+    passes,
+    refused,
+    told,
+)
 from validator.model import CoverageState, LogLine, Span, Status, TraceRef
 
 pytestmark = pytest.mark.req("V-06")
@@ -88,15 +96,7 @@ def test_a_trace_that_only_the_line_itself_vouches_for_is_not_the_jobs() -> None
     assert passes(judge("log_fields", PARAMS, evidence([ROOT, far], [line], job=of)))
 
 
-@pytest.mark.parametrize(
-    ("traces", "status"),
-    [
-        (CoverageState.OPEN, Status.PENDING),
-        (CoverageState.UNREACHABLE, Status.INCONCLUSIVE),
-        (CoverageState.ABSENT, Status.FAIL),
-        (CoverageState.EXHAUSTED, Status.FAIL),
-    ],
-)
+@WAITS_FOR_TRACES
 def test_whose_trace_it_is_may_depend_on_the_spans(traces: CoverageState, status: Status) -> None:
     """A strange trace may turn out to be the job's while spans are awaited or unknown."""
     covered = coverage(CoverageState.SETTLED, traces=traces)
@@ -179,15 +179,7 @@ TRIED = [failure(span_id=span_id("a1"), attributes={}, ms=60), failure(span_id=s
 
 @pytest.mark.req("V-13")
 @pytest.mark.parametrize("spans", [[], [ROOT], TRIES[:1], [ROOT, TRIES[1]]])
-@pytest.mark.parametrize(
-    ("traces", "status"),
-    [
-        (CoverageState.OPEN, Status.PENDING),
-        (CoverageState.UNREACHABLE, Status.INCONCLUSIVE),
-        (CoverageState.EXHAUSTED, Status.FAIL),
-        (CoverageState.ABSENT, Status.FAIL),
-    ],
-)
+@WAITS_FOR_TRACES
 def test_a_wrong_line_of_an_attempt_that_may_have_been_replaced_waits_for_the_spans(
     spans: list[Span], traces: CoverageState, status: Status
 ) -> None:

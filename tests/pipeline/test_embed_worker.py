@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -48,6 +48,7 @@ class Orchestrator:
     reports: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     job_status: str = "embedding"
+    before: list[Callable[[], object]] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a report."""
@@ -55,6 +56,8 @@ class Orchestrator:
             return
         request = Request(scope, receive)
         self.reports.append(json.loads(await request.body()))
+        if self.before:
+            self.before.pop(0)()
         status = self.statuses.pop(0) if self.statuses else 200
         answer: Response = JSONResponse(
             {"status": "advanced", "job_status": self.job_status}, status
@@ -233,6 +236,25 @@ def test_vectors_of_a_job_that_is_gone_are_taken_back(scene: Scene) -> None:
     scene.run()
     assert scene.rows() == []
     assert scene.events() == ["embedded", "job_gone"]
+
+
+def test_vectors_of_a_job_that_is_gone_are_taken_back_when_the_store_is_there_again(
+    scene: Scene, no_vectors: ConnectionPool
+) -> None:
+    """The task is kept until they are: it would be a dead letter that nobody misses."""
+
+    def renamed(old: bytes, new: bytes) -> None:
+        with no_vectors.connection() as connection:
+            connection.execute(b"ALTER TABLE " + old + b" RENAME TO " + new)
+
+    scene.orchestrator.before = [
+        lambda: renamed(b"vectors", b"elsewhere"),
+        lambda: renamed(b"elsewhere", b"vectors"),
+    ]
+    scene.orchestrator.statuses = [404, 404]
+    scene.run()
+    assert scene.orchestrator.said() == [("started", "success", None)] * 2
+    assert scene.events() == ["job_gone"]
 
 
 @pytest.mark.parametrize("ended", ["failed", "done"])

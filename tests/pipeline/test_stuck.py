@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg_pool import ConnectionPool
 from redis import Redis
 
-from pipeline import celery_app, dead_letters, duties, gauges, jobs, lost, outbox, stuck
+from pipeline import celery_app, clients, dead_letters, duties, gauges, jobs, lost, outbox, stuck
 from pipeline.cli import pipeline
 from pipeline.mark import Mark
 from pipeline.outbox import Action
@@ -280,6 +280,14 @@ def test_a_scrape_waits_for_nobody(pool: ConnectionPool) -> None:
         }
         seen.close()
         client.close()
+
+
+def test_no_statement_of_the_pools_is_without_end(pool: ConnectionPool) -> None:
+    """What the URL of a deployment says itself is left as it is."""
+    for more, limit in (("", "30s"), ("?options=-c%20statement_timeout%3D7s", "7s")):
+        settings = Settings("test", {"PIPELINE_DATABASE_URL": f"{pool.conninfo}{more}"})
+        with clients.database(settings) as found, found.connection() as connection:
+            assert connection.execute("SHOW statement_timeout").fetchone() == (limit,)
 
 
 def test_a_database_that_hangs_makes_no_scrape_late(pool: ConnectionPool) -> None:

@@ -263,6 +263,27 @@ def test_who_had_a_family_is_waited_for_though_others_have_it() -> None:
         assert asked.count("/api/v1/series") == 1
 
 
+def test_what_is_wrong_with_targets_is_told_beside_a_family_that_is_there() -> None:
+    """Of two families one has samples; the other's may be on a page that nobody could read."""
+    target = {"labels": {"job": "new", "instance": "n:1"}, "health": "unknown"}
+    answers = {
+        "/api/v1/series": PAST,
+        "/api/v1/targets": json.dumps(
+            {"status": "success", "data": {"activeTargets": [target]}}
+        ).encode(),
+    }
+
+    def script(handler: BaseHTTPRequestHandler) -> Canned:
+        shown = matrix(*healthy(CLOCK.now()))
+        return Canned(body=answers.get(handler.path.partition("?")[0], shown))
+
+    with serving(script) as served:
+        found = source(served.url)
+        answer = found.samples(frozenset({"jobs", "errors"}))
+        found.close()
+    assert "errors: new at n:1 was never scraped yet" in answer.missing
+
+
 @pytest.mark.parametrize("told", [Canned(403, b"no"), Canned(500, b"boom")])
 def test_a_past_that_cannot_be_asked_is_told(told: Canned) -> None:
     """Of those who have the family now it is judged all the same, and asked again."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from validator.errors import SourceError
@@ -50,8 +50,8 @@ class Past:
         return now - self.at < _FRESH
 
 
-def past_of(api: JsonApi, metrics: Iterable[str], now: float) -> Past:
-    """Ask for the series of old of these families, and what is wrong with targets."""
+def past_of(api: JsonApi, metrics: frozenset[str], now: float) -> Past:
+    """Ask for series of old; where a family has none, also what is wrong with targets."""
     bases = "|".join(sorted({re.escape(n) for m in metrics for n in (m, bare(m))}))
     pattern = f"(?:{bases})(?:_total|_count|_sum)?"
     try:
@@ -64,7 +64,8 @@ def past_of(api: JsonApi, metrics: Iterable[str], now: float) -> Past:
     except SourceError as exc:
         trouble = f"what there was before could not be asked: {exc.failure}"
         return Past(now, (), (trouble,), told=False)
-    return Past(now, tuple(series), () if series else tuple(_troubles(api)))
+    past = Past(now, tuple(series), ())
+    return past if all(map(past.of, metrics)) else replace(past, troubles=tuple(_troubles(api)))
 
 
 def _troubles(api: JsonApi) -> list[str]:
