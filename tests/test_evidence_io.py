@@ -276,6 +276,13 @@ def test_a_field_with_a_default_may_lack() -> None:
     assert run_from_json(data).evidence.job.sampling == "all"
     data = altered(lambda d: d["run"]["evidence"].pop("hits"))
     assert run_from_json(data).evidence.hits == ()
+    alert = Alert("Stall", "firing", {}, {}, None, ("pager",), "am", 1.0, muted_by=("nights",))
+    evidence = dataclasses.replace(samples.evidence(), alerts=(alert,))
+    shown = orjson.loads(evidence_to_json(evidence))
+    del shown["evidence"]["alerts"][0]["muted_by"]
+    assert evidence_from_json(orjson.dumps(shown)).alerts == (
+        dataclasses.replace(alert, muted_by=()),
+    )
 
 
 def test_runs_are_saved_and_loaded(tmp_path: Path) -> None:

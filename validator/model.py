@@ -197,7 +197,8 @@ class Alert:
 
     `since` is when it began, in Unix seconds, None if that is not said. `receivers` are those that
     its route leads to. `silenced_by` are the ids of silences, `inhibited_by` the fingerprints of
-    alerts, that keep it from being delivered; `fingerprint` is its own id among the alerts of an
+    alerts, `muted_by` the names of time intervals, that keep it from being delivered (the last as
+    far as the backend says so: not all do); `fingerprint` is its own id among the alerts of an
     Alertmanager, empty where there is none.
     """
 
@@ -212,6 +213,7 @@ class Alert:
     silenced_by: tuple[str, ...] = ()
     inhibited_by: tuple[str, ...] = ()
     fingerprint: str = ""
+    muted_by: tuple[str, ...] = ()
 
 
 class JobState(StrEnum):

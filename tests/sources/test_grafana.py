@@ -103,6 +103,15 @@ def test_what_the_alertmanager_knows_is_joined_by_labels() -> None:
     assert "__alert_rule_uid__" not in answer.alerts[0].labels
 
 
+def test_what_mutes_an_alert_comes_along() -> None:
+    """With a finding, and the answer is full."""
+    muted = delivered({"n": "0"})
+    muted[0]["status"]["mutedBy"] = ["nights"]
+    answer = alerts([rule("Alerting")], muted)
+    assert [alert.muted_by for alert in answer.alerts] == [("nights",)]
+    assert (answer.full, answer.findings) == (True, ("Slow is muted by nights",))
+
+
 @pytest.mark.req("V-13")
 @pytest.mark.parametrize(
     ("rules", "finding"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from validator.ports import Answer, Probed
-from validator.sources.amalerts import alerts_of, silences_told
+from validator.sources.amalerts import alerts_of, mutes_told, silences_told
 from validator.sources.base import SourceBase
 from validator.sources.http import Http
 from validator.sources.promapi import JsonApi, middle
@@ -29,10 +29,10 @@ class AlertmanagerSource(SourceBase):
         self._api = JsonApi(http, url)
 
     def alerts(self) -> Answer:
-        """Return the firing alerts; findings tell who silenced those that are silenced."""
+        """Return the firing alerts; findings tell who or what keeps some from being told."""
         api = self._api.question()
         alerts = alerts_of(api, self._name, _ALERTS)
-        findings = silences_told(api, _SILENCES, alerts)
+        findings = silences_told(api, _SILENCES, alerts) + mutes_told(alerts)
         return Answer(alerts=tuple(alerts), findings=findings)
 
     def probe(self) -> Probed:

@@ -2,7 +2,8 @@
 
 The forms: https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml. An alert whose
 `endsAt` has passed is resolved, and left out of the answer as soon as that: what is not shown
-any more is resolved, or was never sent.
+any more is resolved, or was never sent. Which time intervals mute an alert (`mutedBy`) many
+versions tell for groups of alerts alone, which are not asked for.
 """
 
 from __future__ import annotations
@@ -46,7 +47,14 @@ def _alert(shown: Mapping[str, Any], source: str, seen: float, off: float) -> Al
         silenced_by=tuple(status.get("silencedBy") or ()),
         inhibited_by=tuple(status.get("inhibitedBy") or ()),
         fingerprint=str(shown.get("fingerprint") or ""),
+        muted_by=tuple(status.get("mutedBy") or ()),
     )
+
+
+def mutes_told(alerts: Sequence[Alert]) -> tuple[str, ...]:
+    """Say which time intervals keep alerts from being delivered, where that is known."""
+    muted = [one for one in alerts if one.muted_by]
+    return tuple(f"{one.name} is muted by {', '.join(one.muted_by)}"[:300] for one in muted)[:_MOST]
 
 
 def silences_told(api: JsonApi, path: str, alerts: Sequence[Alert]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from validator.errors import SourceError
 from validator.model import Alert
 from validator.ports import Answer, Probed
-from validator.sources.amalerts import alerts_of, silences_told
+from validator.sources.amalerts import alerts_of, mutes_told, silences_told
 from validator.sources.base import SourceBase
 from validator.sources.http import Http
 from validator.sources.promapi import JsonApi, Told, ahead, middle
@@ -57,7 +57,7 @@ class GrafanaSource(SourceBase):
             findings.append(f"who receives the alerts could not be asked: {exc.failure}")
             delivered = []
         full = not findings
-        findings += silences_told(api, _SILENCES, delivered)
+        findings += silences_told(api, _SILENCES, delivered) + mutes_told(delivered)
         since = rules.evaluated
         return Answer(
             alerts=_joined(alerts, delivered),
@@ -103,6 +103,7 @@ def _joined(alerts: Iterable[Alert], delivered: Iterable[Alert]) -> tuple[Alert,
                 receivers=other.receivers,
                 silenced_by=other.silenced_by,
                 inhibited_by=other.inhibited_by,
+                muted_by=other.muted_by,
                 fingerprint=other.fingerprint,
             )
         )
