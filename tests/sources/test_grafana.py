@@ -127,6 +127,29 @@ def test_rules_that_cannot_fire_are_no_silence(rules: list[dict[str, Any]], find
     assert (answer.alerts, answer.full, answer.findings) == ((), False, (finding,))
 
 
+PAUSED = rule(lastEvaluation="0001-01-01T00:00:00Z", name="Asleep", isPaused=True)
+
+
+def test_a_paused_rule_is_not_waited_for() -> None:
+    """Nobody wants it to fire: it is told, and the answer is full and as young as the others."""
+    earlier = {**PAUSED, "lastEvaluation": "2020-01-01T00:00:00Z"}
+    answer = alerts([rule("Alerting"), PAUSED, earlier])
+    assert (len(answer.alerts), answer.full) == (1, True)
+    assert answer.findings == ("alert rules that are paused: Asleep, Asleep",)
+    assert answer.as_of == alerts([rule("Alerting")]).as_of
+
+
+@pytest.mark.req("V-13")
+def test_where_every_rule_is_paused_nothing_can_fire() -> None:
+    """Then silence says nothing."""
+    answer = alerts([{**PAUSED, "name": f"r{n}"} for n in range(7)])
+    assert (answer.alerts, answer.full) == ((), False)
+    assert answer.findings == (
+        "every alert rule is paused: nothing can fire",
+        "alert rules that are paused: r0, r1, r2, r3, r4 and 2 more",
+    )
+
+
 @pytest.mark.parametrize(
     "canned",
     [

@@ -26,6 +26,7 @@ _RULES = "api/prometheus/grafana/api/v1/rules"
 _ALERTS = "api/alertmanager/grafana/api/v2/alerts"
 _SILENCES = "api/alertmanager/grafana/api/v2/silences"
 
+_MOST_PAUSED = 5
 _NO_RULES = "Grafana shows no alert rules: there are none, or the token may not read them"
 
 
@@ -50,13 +51,14 @@ class GrafanaSource(SourceBase):
         told, rules = _rules(api)
         off, seen = ahead(told.offset), self._http.clock.now()
         alerts = told_by(self._name, rules.alerts, seen, off)
-        findings = [*told.warnings, *rules.broken, *([] if rules.count else [_NO_RULES])]
+        findings = [*told.warnings, *rules.broken, *_none(rules)]
         try:
             delivered = alerts_of(api, self._name, _ALERTS)
         except SourceError as exc:
             findings.append(f"who receives the alerts could not be asked: {exc.failure}")
             delivered = []
         full = not findings
+        findings += _paused(rules)
         findings += silences_told(api, _SILENCES, delivered) + mutes_told(delivered)
         since = rules.evaluated
         return Answer(
@@ -75,7 +77,7 @@ class GrafanaSource(SourceBase):
             version, database = str(told.data.get("version", "")), str(told.data["database"])
         _, rules = _rules(api)
         notes = [] if database == "ok" else [f"its database is {database}"]
-        notes += rules.broken if rules.count else [_NO_RULES]
+        notes += [*rules.broken, *_none(rules), *_paused(rules)]
         return Probed(version, told.latency, middle(told.offset), tuple(notes))
 
 
@@ -84,6 +86,20 @@ def _rules(api: JsonApi) -> tuple[Told, Rules]:
     told = api.get(_RULES)
     with api.reading(_RULES):
         return told, read_rules(told.data["groups"])
+
+
+def _none(rules: Rules) -> list[str]:
+    """Say that nothing can fire, if so."""
+    if rules.count:
+        return []
+    return ["every alert rule is paused: nothing can fire"] if rules.paused else [_NO_RULES]
+
+
+def _paused(rules: Rules) -> list[str]:
+    """Say which rules are not evaluated since somebody wants it so."""
+    more = len(rules.paused) - _MOST_PAUSED
+    named = ", ".join(rules.paused[:_MOST_PAUSED]) + (f" and {more} more" if more > 0 else "")
+    return [f"alert rules that are paused: {named}"] if rules.paused else []
 
 
 def _joined(alerts: Iterable[Alert], delivered: Iterable[Alert]) -> tuple[Alert, ...]:
