@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,14 @@ def found() -> Job:
 def linked(*via: tuple[str, str]) -> Job:
     """Return a job of our trace, and of traces that link to it."""
     return job(traces=(TraceRef(TRACE, "sent"), *(TraceRef(a, b) for a, b in via)))
+
+
+def test_an_id_that_is_a_number_is_the_jobs() -> None:
+    """Of a trace that was found by it: what its type should be is for a check to say."""
+    top = replace(span("a", "top", trace=OTHER), attributes={"job.id": 42})
+    other = replace(span("a", "other", trace=OTHER), attributes={"job.id": 43})
+    spans = [top, span("b", "below", parent="top", trace=OTHER), other]
+    assert names(spans, replace(found(), id="42")) == {"top", "below"}
 
 
 def test_our_own_trace_is_taken_whole_and_no_other() -> None:

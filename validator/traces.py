@@ -69,7 +69,8 @@ def select(spans: Iterable[Span], job: Job, keys: Sequence[str]) -> tuple[Span, 
 
 
 def _names(span: Span, job_id: str, keys: Sequence[str]) -> bool:
-    return bool(job_id) and any(span.attributes.get(key) == job_id for key in keys)
+    values = (span.attributes[key] for key in keys if key in span.attributes)
+    return bool(job_id) and job_id in map(str, values)  # as a number it is found, and judged so
 
 
 def _names_other(span: Span, job: tuple[str, Sequence[str]] | None) -> bool:

@@ -207,6 +207,16 @@ def test_a_link_leads_to_the_producers_trace(subject: Subject) -> None:
     assert ids(subject, OURS) == ["a1", "a2", "a3"]
 
 
+def test_a_job_is_named_by_a_number_too(subject: Subject) -> None:
+    """An id that was sent as a number is the job's, in traces that are linked to as elsewhere."""
+    number = Row(PRODUCER, span="00000000000000c1", attributes={"job.id": 42})
+    subject.store.rows += (*ROWS, LINKING, number)
+    answer = subject.source.traces(ask(OURS, job_id="42"))
+    assert answer.traces == (TraceRef(PRODUCER, "job_id"),)
+    (span,) = (span for span in answer.spans if span.trace_id == PRODUCER)
+    assert span.attributes["job.id"] == 42
+
+
 def test_a_link_to_what_is_not_the_jobs_is_left(subject: Subject) -> None:
     """A trace that no span of names the job is not taken, and not read for ever."""
     subject.store.rows += (*ROWS, LINKING, Row(PRODUCER, span="00000000000000c1"))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
@@ -165,6 +166,20 @@ def test_each_recorded_search_is_read(name: str, found: tuple[str, ...] | None) 
     refs = {TraceRef(one, "search") for one in found or (JOB_A, FAR_B, FAR_C)}
     assert set(answer.traces) == (refs if found != () else set())
     assert (answer.full, answer.findings, answer.spans) == (True, (), ())
+
+
+@pytest.mark.parametrize(
+    ("job_id", "values"),
+    [("42", ('"42"', "42")), ("042", ('"042"',)), ("9" * 19, (f'"{"9" * 19}"',))],
+)
+def test_a_number_is_searched_for_as_that_too(job_id: str, values: tuple[str, ...]) -> None:
+    """TraceQL finds no number by its text; what is no number of 64 bits is text alone."""
+    with answering({"/api/search": canned("44-search-nothing")}) as (source, served):
+        source.search(ask(job_id=job_id))
+    (asked,) = served.requests
+    scopes = ("span", "resource")
+    terms = [f"{scope}.job.id = {value}" for scope in scopes for value in values]
+    assert parse_qs(urlsplit(asked).query)["q"] == [f"{{ {' || '.join(terms)} }}"]
 
 
 @pytest.mark.req("V-13")

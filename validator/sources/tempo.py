@@ -29,6 +29,8 @@ _NO_ROUTE = b"404 page not found"
 _MOST_HITS = 100
 _HOUR = 3600
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
+"""A number that has 64 bits, as whoever sends a job's id as one writes it."""
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
 
 
@@ -101,12 +103,17 @@ class TempoSource(TraceStore):
         return reply
 
     def _find(self, question: Question, until: float) -> Hits:
-        """Ask the index for the job's id under each key, of spans and of resources."""
-        job = _quoted(question.job_id)
+        """Ask the index for the job's id under each key, of spans and of resources.
+
+        One that may have been sent as a number is asked for as that too: TraceQL compares types.
+        """
+        job = question.job_id
+        values = [_quoted(job), *([job] if _INTEGER.fullmatch(job) else [])]
         terms = [
-            f"{scope}.{_key(key)} = {job}"
+            f"{scope}.{_key(key)} = {value}"
             for key in question.job_id_keys
             for scope in ("span", "resource")
+            for value in values
         ]
         return self._search(f"{{ {' || '.join(terms)} }}", self._window(question), until)
 

@@ -24,6 +24,7 @@ from validator.sources.api import Api
 from validator.sources.base import SourceBase
 from validator.sources.control import Control
 from validator.sources.http import Http
+from validator.sources.otlp import text_of
 from validator.sources.otlp_spans import Decoded
 
 PROBE = "0b5e0b5e" * 4
@@ -298,5 +299,6 @@ def _linked(spans: Iterable[Span], have: frozenset[str] | set[str]) -> list[str]
 
 
 def _names(span: Span, question: Question) -> bool:
-    """Whether a span carries the job's id."""
-    return any(span.attributes.get(key) == question.job_id for key in question.job_id_keys)
+    """Whether a span carries the job's id, as text or as a number."""
+    values = (span.attributes.get(key) for key in question.job_id_keys)
+    return any(value is not None and text_of(value) == question.job_id for value in values)
