@@ -170,7 +170,13 @@ def test_each_recorded_search_is_read(name: str, found: tuple[str, ...] | None) 
 
 @pytest.mark.parametrize(
     ("job_id", "values"),
-    [("42", ('"42"', "42")), ("042", ('"042"',)), ("9" * 19, (f'"{"9" * 19}"',))],
+    [
+        ("42", ('"42"', "42")),
+        ("042", ('"042"',)),
+        ("9223372036854775807", ('"9223372036854775807"', "9223372036854775807")),
+        ("9223372036854775808", ('"9223372036854775808"',)),
+        ("9" * 5000, (f'"{"9" * 5000}"',)),
+    ],
 )
 def test_a_number_is_searched_for_as_that_too(job_id: str, values: tuple[str, ...]) -> None:
     """TraceQL finds no number by its text; what is no number of 64 bits is text alone."""
@@ -422,4 +428,12 @@ def test_a_running_tempo_has_what_was_sent() -> None:
     assert (nothing.spans, nothing.full, nothing.control_seen) == ((), True, True)
     question = replace(ask(job_id=ours), since=now / SECOND - 60, until=time.time() + 1)
     assert source.search(question).full
+    number = str(now)  # sent as one
+    row = Row(uuid.uuid4().hex, attributes={"job.id": now}, start=now, end=now + 1)
+    body = encode.traces((row,)).SerializeToString()
+    requests.post(f"{OTLP}/v1/traces", data=body, headers=MESSAGE, timeout=10).raise_for_status()
+    question, deadline = replace(question, job_id=number), time.monotonic() + 30
+    while not (answer := source.search(question)).traces:
+        assert time.monotonic() < deadline, answer
+    assert answer.traces == (TraceRef(row.trace, "search"),)
     source.close()

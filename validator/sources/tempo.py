@@ -29,8 +29,7 @@ _NO_ROUTE = b"404 page not found"
 _MOST_HITS = 100
 _HOUR = 3600
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
-"""A number that has 64 bits, as whoever sends a job's id as one writes it."""
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,18}")
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
 
 
@@ -108,7 +107,8 @@ class TempoSource(TraceStore):
         One that may have been sent as a number is asked for as that too: TraceQL compares types.
         """
         job = question.job_id
-        values = [_quoted(job), *([job] if _INTEGER.fullmatch(job) else [])]
+        number = _INTEGER.fullmatch(job) and int(job) < 2**63  # as OTLP has them
+        values = [_quoted(job), *([job] if number else [])]
         terms = [
             f"{scope}.{_key(key)} = {value}"
             for key in question.job_id_keys
