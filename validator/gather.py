@@ -97,7 +97,7 @@ class Gather:
         """Take an answer into the evidence; return whether it had anything new."""
         channel.answers += 1
         channel.error = None
-        channel.partial = "" if answer.full else "; ".join(answer.findings) or "partial answer"
+        channel.partial = "" if answer.full else answer.partial()
         shown = channel.shown_by and channel.signal not in (Signal.ALERTS, Signal.SEARCH)
         if shown and _shows_nothing(answer):
             channel.partial = _NOTHING_LEFT

@@ -86,6 +86,10 @@ class Answer:
     as_of: float | None = None
     again: float | None = None
 
+    def partial(self) -> str:
+        """Say why it is not full, as far as it tells."""
+        return "; ".join((*self.findings, *self.missing)) or "partial answer"
+
 
 class Source(Protocol):
     """What every source has.

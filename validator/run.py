@@ -235,24 +235,28 @@ class SuiteRun:
         """Take a reading from before the job; one that is older than the run is not enough.
 
         What is scraped at intervals may not yet have what an earlier job did to it, which would
-        then be taken for the doing of this one.
+        then be taken for the doing of this one; what was just started may not be scraped yet.
         """
         channel = self.gather.channels[index]
         channel.in_flight = False
         answer: Answer | None = done.value
-        if answer is not None and answer.as_of is not None and answer.as_of < self.began:
-            if now < self.began + channel.lag_budget:
-                self._tell("waiting", f"for {channel.source.name} to be scraped before the job")
-                channel.next_at = max(answer.again or 0.0, now + poll.LEAST)
-                return
-            why = f"was not scraped within {channel.lag_budget:g} s (its lag budget) before the job"
-        elif _may_be_torn(done) and channel.requests < _READINGS:
+        stale = answer is not None and answer.as_of is not None and answer.as_of < self.began
+        promised = answer is not None and not answer.full and answer.again is not None
+        budget = channel.lag_budget
+        if answer is not None and (stale or promised) and now < self.began + budget:
+            self._tell("waiting", f"for {channel.source.name} to be scraped before the job")
+            least = poll.LEAST if stale else max(_REREAD, (now - self.began) / 4)
+            channel.next_at = max(answer.again or 0.0, min(now + least, self.began + budget))
+            return
+        if _may_be_torn(done) and not promised and channel.requests < _READINGS:
             channel.next_at = now + _REREAD  # a page may have been torn while it was written
             return
-        elif answer is None:
+        if answer is None:
             why = f"could not be read before the job ({done.error})"
         elif not answer.full:
-            why = f"could be read only in part before the job ({'; '.join(answer.findings)})"
+            why = f"could be read only in part before the job ({answer.partial()})"
+        elif stale:
+            why = f"was not scraped within {budget:g} s (its lag budget) before the job"
         else:
             why = ""
         self.gather.take_baseline(channel, answer, why)

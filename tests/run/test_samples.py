@@ -128,6 +128,61 @@ def test_the_job_waits_for_a_scrape_before_it() -> None:
     assert verdict(run, "metric_labels").status is Status.FAIL
 
 
+@dataclass
+class JustStarted(FakeMetrics):
+    """Targets of which the first scrape comes `at` seconds after the start: none is known before.
+
+    `says` tells whether the source knows that asking again may show more.
+    """
+
+    at: float = 0.0
+    says: bool = True
+
+    def samples(self, metrics: frozenset[str]) -> Answer:
+        """Return what the scrapes have shown, no moment and nothing as long as there was none."""
+        answer = FakeMetrics.samples(self, metrics)
+        now = self.clock.now()
+        if now - self.began >= self.at:
+            return answer
+        again = now + 0.5 if self.says else None
+        return Answer(full=False, missing=("work: never scraped yet",), again=again)
+
+
+def just_started(at: float, *, says: bool = True) -> World:
+    """Return a world that is scraped every 0.5 s, for the first time `at` s after its start."""
+    world = scraped_world(0.5, at=at + 1.2)
+    pages = JustStarted(world.clock, interval=0.5, lag_budget=20.0, at=at, says=says)
+    pages.began = EPOCH
+    pages.sample(-1.0, sample("read", 5), sample("write", 5)).sample(at + 1.2, *GROWN)
+    world.sources = [pages]
+    return world
+
+
+@pytest.mark.req("V-05")
+def test_the_job_waits_for_the_first_scrape_of_what_was_just_started() -> None:
+    """A pipeline that is scraped for the first time within the lag budget can be judged."""
+    world = just_started(6.0)
+    run = world.run()
+    assert world.target.submitted - EPOCH == pytest.approx(6.5, abs=1.6)
+    assert verdict(run, "metric_labels").status is Status.PASS
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(("at", "says", "waited"), [(23.0, True, 20.0), (1.5, False, 0.4)])
+def test_what_is_scraped_too_late_before_the_job_is_said(
+    *, at: float, says: bool, waited: float
+) -> None:
+    """After the lag budget the run goes on without, and tells what the source has said."""
+    world = just_started(at, says=says)
+    found = verdict(world.run(), "metric_labels")
+    assert world.target.submitted - EPOCH - 0.5 == pytest.approx(waited, rel=0.3)
+    assert found.status is Status.INCONCLUSIVE
+    assert "only in part before the job (work: never scraped yet)" in found.summary
+    (pages,) = world.sources
+    assert isinstance(pages, JustStarted)
+    assert len([one for one in pages.asked if one < world.target.submitted - EPOCH]) <= 16
+
+
 @pytest.mark.req("V-05")
 def test_a_value_counts_only_from_a_scrape_after_the_job() -> None:
     """The pass comes with the first scrape that is as late as the settle time wants, no sooner."""

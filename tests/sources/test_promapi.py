@@ -284,6 +284,62 @@ def test_what_is_wrong_with_targets_is_told_beside_a_family_that_is_there() -> N
     assert "errors: new at n:1 was never scraped yet" in answer.missing
 
 
+@pytest.mark.req("V-05", "V-13")
+@pytest.mark.parametrize("others", [True, False], ids=["others have it", "nobody else has it"])
+def test_who_is_scraped_first_between_two_questions_is_not_left_out(*, others: bool) -> None:
+    """A target that the look back knows and the answer before it did not is in the answer."""
+    asked: list[str] = []
+
+    def script(handler: BaseHTTPRequestHandler) -> Canned:
+        asked.append(handler.path.partition("?")[0])
+        now = CLOCK.now()
+        if asked[-1] == "/api/v1/series":
+            return Canned(body=PAST)
+        shown = healthy(now) if others else scraped(TARGET, now - 0.5)
+        first = series("up", [(now - 0.1, 1)], **OLD), series("jobs_total", [(now - 0.1, 7)], **OLD)
+        return Canned(body=matrix(*shown, *(first if "/api/v1/series" in asked else ())))
+
+    with serving(script) as served:
+        found = source(served.url)
+        answer = found.samples(frozenset({"jobs"}))
+        found.close()
+    assert [one.value for one in answer.samples if one.instance == "e:1"] == [7.0]
+    assert (answer.full, answer.findings) == (True, ())
+    assert asked.count("/api/v1/query") == 2
+
+
+@pytest.mark.req("V-13")
+@pytest.mark.parametrize(
+    ("past", "interval", "words"),
+    [
+        (PAST, 1.0, "no target of embedding is scraped"),
+        (None, 60.0, "scraped less often than its lag budget (5 s) asks for"),
+    ],
+    ids=["those who had it are gone", "too slow"],
+)
+def test_an_answer_of_no_moment_says_why_and_is_asked_for_soon(
+    past: bytes | None, interval: float, words: str
+) -> None:
+    """A pipeline that was just started may be scraped any moment."""
+    nobody = json.dumps({"status": "success", "data": []}).encode()
+
+    def script(handler: BaseHTTPRequestHandler) -> Canned:
+        if "/api/v1/series" in handler.path:
+            return Canned(body=past or nobody)
+        times = [CLOCK.now() - 0.5 - ago * interval for ago in (2, 1, 0)]
+        up = series("up", [(time, 1) for time in times], **TARGET)
+        return Canned(body=matrix(up))
+
+    with serving(script) as served:
+        found = source(served.url)
+        answer = found.samples(frozenset({"jobs"}))
+        found.close()
+    assert (answer.full, answer.as_of) == (False, None)
+    (finding,) = answer.findings
+    assert words in finding
+    assert answer.again == pytest.approx(CLOCK.now(), abs=1.5)
+
+
 @pytest.mark.parametrize("told", [Canned(403, b"no"), Canned(500, b"boom")])
 def test_a_past_that_cannot_be_asked_is_told(told: Canned) -> None:
     """Of those who have the family now it is judged all the same, and asked again."""

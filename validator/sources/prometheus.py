@@ -29,6 +29,9 @@ _NARROWEST = 30.0
 _REST = 60.0
 """Seconds for which what showed no use (metadata, exemplars) is not asked for again."""
 
+_SOON = 0.5
+"""Seconds until it is worth asking again who is scraped, where no moment is known."""
+
 _COUNTED = frozenset({"counter", "histogram"})
 
 
@@ -61,6 +64,10 @@ class _Reading:
             for metric in sorted(self.metrics - {"target_info"})
             if not any(is_asked(name, frozenset({metric})) for name in names)
         ]
+
+    def unshown(self) -> frozenset[str]:
+        """Return the jobs that have or had the families and of which no target is known."""
+        return self.jobs - {target.job for target in self.standing.every()}
 
 
 class PrometheusSource(SourceBase):
@@ -100,11 +107,13 @@ class PrometheusSource(SourceBase):
         """Return the samples of the last scrapes of these families, and of `target_info`."""
         started = self._http.clock.monotonic()
         with self._lock:
-            window = self._window
-        told = self._api.get("api/v1/query", ("query", selector(metrics, window)))
-        with self._api.reading("api/v1/query"):
-            lines = lines_of(told.data["result"])
-        reading = self._read(metrics, lines, told, started)
+            window, past = self._window, self._past
+        reading, told = self._ask(self._api, metrics, window, started)
+        with self._lock:
+            looked = self._past is not past
+        aside = self._aside(started) if looked and reading.unshown() else None
+        if aside is not None:  # their first scrape may have come between the two questions
+            reading, told = self._ask(aside, metrics, window, started)
         with self._lock:
             self._window = _window(reading.scene)
         families = self._families(reading, started)
@@ -146,6 +155,15 @@ class PrometheusSource(SourceBase):
         return Probed(version, told.latency, middle(told.offset), notes)
 
     # -- reading ------------------------------------------------------------------------------
+
+    def _ask(
+        self, api: JsonApi, metrics: frozenset[str], window: float, started: float
+    ) -> tuple[_Reading, Told]:
+        """Ask for the raw samples of the last `window` seconds, and read them."""
+        told = api.get("api/v1/query", ("query", selector(metrics, window)))
+        with api.reading("api/v1/query"):
+            lines = lines_of(told.data["result"])
+        return self._read(metrics, lines, told, started), told
 
     def _read(
         self, metrics: frozenset[str], lines: list[Line], told: Told, started: float
@@ -301,9 +319,10 @@ class PrometheusSource(SourceBase):
         """Return the answer, with what it lacks and why."""
         standing, now = reading.standing, reading.now
         as_of = standing.as_of(None if reading.jobs else self._lag_budget)
-        again = standing.again(now)
+        again = now + _SOON if as_of is None else standing.again(now)
         nothing = [] if reading.scene.targets else [NOTHING]
-        findings = [*told.warnings, *nothing, *standing.findings(now)]
+        undated = self._undated(reading) if as_of is None else []
+        findings = [*told.warnings, *nothing, *standing.findings(now), *undated]
         missing: list[str] = []
         if reading.ahead:
             findings.append(f"its clock is {reading.ahead:+.1f} s off ours: times are set right")
@@ -331,6 +350,16 @@ class PrometheusSource(SourceBase):
             as_of=None if as_of is None else as_of - reading.ahead,
             again=None if again is None else again - reading.ahead,
         )
+
+    def _undated(self, reading: _Reading) -> list[str]:
+        """Say why an answer speaks of no moment, where that is not told of each target."""
+        standing = reading.standing
+        if reading.jobs and not standing.every():
+            return [f"no target of {', '.join(sorted(reading.jobs))} is scraped"]
+        if standing.live or standing.late:
+            budget = f"its lag budget ({self._lag_budget:g} s)"
+            return [f"all that is scraped is scraped less often than {budget} asks for"]
+        return []
 
     # -- beside the question ----------------------------------------------------------------------
 

@@ -30,6 +30,10 @@ class Standing:
     lost: tuple[Target, ...]
     back: tuple[Target, ...]
 
+    def every(self) -> tuple[Target, ...]:
+        """Return all of them; those that are lost or back are among the others."""
+        return (*self.live, *self.late, *self.down, *self.gone)
+
     def as_of(self, slowest: float | None) -> float | None:
         """Return the oldest last scrape; targets slower than `slowest` seconds are left out."""
         times = [
