@@ -107,12 +107,12 @@ class Found:
             return job
         given = {ref.trace_id for ref in job.traces}
         values = {
-            span.attributes[key]
+            str(span.attributes[key])
             for span in self.spans.values()
             for key in self.job_id_keys
-            if span.trace_id in given and isinstance(span.attributes.get(key), str)
+            if span.trace_id in given and isinstance(span.attributes.get(key), str | int)
         }
-        return replace(job, id=str(values.pop())) if len(values) == 1 else job
+        return replace(job, id=values.pop()) if len(values) == 1 else job
 
     def spans_of(self, job: Job) -> tuple[Span, ...]:
         """Return the job's spans, by their start."""

@@ -58,7 +58,7 @@ def select(spans: Iterable[Span], job: Job, keys: Sequence[str]) -> tuple[Span, 
         how = via.get(span.trace_id, "")
         if how in ("sent", "given", "header"):
             chosen[span.trace_id, span.span_id] = None
-        elif how and _names(span, job.id, keys):  # also where a link was seen first
+        elif how and names_job(span, job.id, keys):  # also where a link was seen first
             top = _top(span, by_key, tops_of, via)
             if (top.trace_id, top.span_id) not in tops:
                 tops.add((top.trace_id, top.span_id))
@@ -68,17 +68,25 @@ def select(spans: Iterable[Span], job: Job, keys: Sequence[str]) -> tuple[Span, 
     return tuple(span for span in every if (span.trace_id, span.span_id) in chosen)
 
 
-def _names(span: Span, job_id: str, keys: Sequence[str]) -> bool:
-    values = (span.attributes[key] for key in keys if key in span.attributes)
-    return bool(job_id) and job_id in map(str, values)  # as a number it is found, and judged so
+def names_job(span: Span, job_id: str, keys: Iterable[str]) -> bool:
+    """Whether a span carries the job's id under one of `keys`, as text or as a number.
+
+    Of which type it should be is for a check to say.
+    """
+    return bool(job_id) and job_id in _named(span, keys)
+
+
+def _named(span: Span, keys: Iterable[str]) -> list[str]:
+    """Return the ids of jobs that a span carries."""
+    return [str(span.attributes[key]) for key in keys if key in span.attributes]
 
 
 def _names_other(span: Span, job: tuple[str, Sequence[str]] | None) -> bool:
     if job is None:
         return False
     job_id, keys = job
-    values = [span.attributes[key] for key in keys if key in span.attributes]
-    return bool(values) and job_id not in map(str, values)  # of another type is no other job
+    named = _named(span, keys)
+    return bool(named) and job_id not in named
 
 
 def _leads_to_ours(span: Span, via: Mapping[str, str]) -> bool:

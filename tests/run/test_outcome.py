@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -135,6 +136,20 @@ def test_a_job_known_by_its_trace_gets_its_id_from_it() -> None:
     run = world.run()
     assert run.evidence.job.id == JOB
     assert verdict(run, "span_attributes").status is Status.PASS
+
+
+@pytest.mark.req("X-10")
+@pytest.mark.parametrize("ids", [(42, 42), (42, "42")], ids=["number", "number and text"])
+def test_an_id_that_was_sent_as_a_number_is_the_jobs_id(ids: tuple[int | str, ...]) -> None:
+    """The job has it as text, as its API would; of which type it should be is for a check."""
+    from validator.app import Existing, existing_job  # noqa: PLC0415 - what `check` builds
+
+    suite = Suite("s", 1, "t", {}, 1.0, 2.0, 0.05, False, (), "s.yaml")  # noqa: FBT003
+    world = World(existing=existing_job(suite, Existing("", TRACE), "r"))
+    world.target.script = [(0.0, "", JobState.UNKNOWN)]
+    both = zip(pipeline(), itertools.cycle(ids), strict=False)
+    world.source.span(-5.0, *(replace(one, attributes={"job.id": value}) for one, value in both))
+    assert world.run().evidence.job.id == "42"
 
 
 @pytest.mark.req("X-10")

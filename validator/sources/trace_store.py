@@ -24,8 +24,8 @@ from validator.sources.api import Api
 from validator.sources.base import SourceBase
 from validator.sources.control import Control
 from validator.sources.http import Http
-from validator.sources.otlp import text_of
 from validator.sources.otlp_spans import Decoded
+from validator.traces import names_job
 
 PROBE = "0b5e0b5e" * 4
 """A trace that nobody has."""
@@ -245,7 +245,7 @@ class TraceStore(SourceBase, ABC):
                 ] = None
                 return
             spans = self._read(trace_id, reading)
-            if any(_names(span, question) for span in spans):
+            if any(names_job(one, question.job_id, question.job_id_keys) for one in spans):
                 reading.spans += spans
                 reading.refs.append(TraceRef(trace_id, "job_id"))
             else:
@@ -296,9 +296,3 @@ def _linked(spans: Iterable[Span], have: frozenset[str] | set[str]) -> list[str]
         if span.links and not any(link.trace_id in have for link in span.links):
             wanted.update(dict.fromkeys(link.trace_id for link in span.links))
     return list(wanted)
-
-
-def _names(span: Span, question: Question) -> bool:
-    """Whether a span carries the job's id, as text or as a number."""
-    values = (span.attributes.get(key) for key in question.job_id_keys)
-    return any(value is not None and text_of(value) == question.job_id for value in values)
