@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import psycopg
 import pytest
+import redis
 
 from pipeline.celery_app import EMBED_TASK, QUEUES, make
 from pipeline.mark import Mark
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.req("V-11")]
 
 NOTHING = {"jobs": 0, "documents": 0, "vectors": 0, "queued": 0}
+AUTHENTICATION = {"GET", "GET /verify", "SET"}
+"""What finds out whose a key is: in the cache, from Membership, into the cache."""
 
 
 @contextmanager
@@ -38,6 +41,13 @@ def rows(pipeline: RunningPipeline, job: Submitted) -> tuple[int, int]:
         jobs = found.execute("SELECT 1 FROM jobs WHERE id = %s", (job.job_id,)).fetchall()
         vectors = found.execute("SELECT 1 FROM vectors WHERE job_id = %s", (job.job_id,)).fetchall()
     return len(jobs), len(vectors)
+
+
+def forget_keys(pipeline: RunningPipeline) -> None:
+    """Have the next request ask Membership whose its key is."""
+    with redis.Redis.from_url(pipeline.description()["servers"]["cache"]["url"]) as cache:
+        for name in cache.scan_iter("auth:*"):
+            cache.delete(name)
 
 
 def age(pipeline: RunningPipeline, *jobs: Submitted) -> None:
@@ -223,9 +233,15 @@ def test_a_late_embed_task_of_a_cleaned_job_writes_nothing(running: RunningPipel
 
 
 @pytest.mark.req("V-11", "P-10")
+@pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("baggage", ["", "traffic=synthetic,obs_validator.run_id=mine"])
-def test_what_validators_ask_for_is_marked(running: RunningPipeline, baggage: str) -> None:
-    """Spans and log lines of leases, clean-ups and sweeps are synthetic, with the run's id."""
+def test_what_validators_ask_for_is_marked(
+    running: RunningPipeline, baggage: str, *, known: bool
+) -> None:
+    """Spans and log lines of leases, clean-ups and sweeps are synthetic, with the run's id.
+
+    Not those of finding out whose a key is that comes without baggage, known by the cache or not.
+    """
     url, key = running.url("orchestrator"), running.key("validator")
     run_id = f"marked-{secrets.token_hex(4)}"
     lease = {"holder": run_id, "ttl_seconds": 5}
@@ -240,12 +256,14 @@ def test_what_validators_ask_for_is_marked(running: RunningPipeline, baggage: st
         trace_id = secrets.token_hex(16)
         headers = {**key, "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
         headers |= {"baggage": baggage} if baggage else {}
+        if not known:
+            forget_keys(running)
         answer = running.client.request(method, f"{url}{path}", json=body, headers=headers)
         assert answer.status_code == 200
         traces[trace_id] = f"{method} {path.partition('?')[0].replace(run_id, '{run_id}')}"
     for trace_id, name in traces.items():
         spans = running.wait_for_span(trace_id, name)
-        own = [span for span in spans if baggage or span["name"] not in {"GET", "GET /verify"}]
+        own = [span for span in spans if baggage or span["name"] not in AUTHENTICATION]
         assert {span["attributes"]["traffic"] for span in own} == {"synthetic"}, name
         ids = {span["attributes"].get("obs_validator.run_id") for span in own}
         mine = "mine" if baggage else None
