@@ -98,6 +98,21 @@ def test_log_lines_are_in_order_and_capped() -> None:
     assert "7 more log lines are not shown." in text
 
 
+@pytest.mark.parametrize(
+    ("severity", "bad"),
+    [
+        *((word, True) for word in ("error", "ERROR3", "FATAL", "crit", "Alert", "emergency")),
+        *((word, True) for word in ("SEVERE", "panic", "DPANIC")),
+        *((word, False) for word in ("WARN2", "warning", "INFO", "notice", "DEBUG", "TRACE", "")),
+    ],
+)
+def test_a_log_line_of_an_error_stands_out(severity: str, bad: bool) -> None:
+    """By the names that `severity_at_least: ERROR` of `log_fields` takes for one."""
+    logs = (replace(samples.LOGS[0], severity=severity),)
+    text = render([replace(samples.GOOD, evidence=samples.evidence(logs=logs))])
+    assert ('<li class="bad">' in text) is bad
+
+
 @dataclass
 class Seen:
     """What a browser complained of or asked for while it showed a page."""

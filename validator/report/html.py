@@ -16,6 +16,7 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from checks._lines import level
 from validator.model import LogLine, Run, Status, Verdict
 from validator.report.axis import axis_of
 from validator.report.note import Note, headline, notes, remarks
@@ -187,11 +188,10 @@ def _sources(run: Run) -> tuple[tuple[str, ...], ...]:
 
 def _line(line: LogLine, start: int) -> Line:
     """Return one log line."""
-    severity = plain(line.severity, 20)
     return Line(
         offset=duration((line.time - start) / 1e9),
         service=plain(line.service, 80),
-        severity=severity,
-        bad=severity.upper().startswith(("ERR", "FATAL", "CRIT")),
+        severity=plain(line.severity, 20),
+        bad=level(line.severity) >= level("ERROR"),
         body=plain(line.body),
     )
