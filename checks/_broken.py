@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from checks._case import Case
 from checks._edges import Edge, reached, services_between
+from checks._queries import traceql
 from checks._trace import Key, key_of, parent_key
 from checks._verdict import SAMPLED_OUT, sampled_out
-from checks._words import duration, job_query, listed, named, names_job, short, trace_query
+from checks._words import duration, listed, named, names_job, short, trace_query
 from validator.model import Evidence, Finding, Phase, Signal, Span, SpanKind, TraceRef
 
 _OUTGOING = (SpanKind.PRODUCER, SpanKind.CLIENT)
@@ -31,7 +32,7 @@ def no_trace(case: Case) -> Finding:
             if unsampled
             else _why_nothing(evidence)
         ),
-        query=job_query(evidence),
+        query=traceql(evidence),
         absent=True,
         missing=("spans", *(f"spans:{name}" for name in case.services)),
         needs=("job",),
@@ -60,7 +61,7 @@ def not_adopted(case: Case) -> list[Finding]:
                 "the API does not read `traceparent` (it is not instrumented, or does not trust "
                 "its callers); if that is meant, declare `trace_context: new` of the target"
             ),
-            query=job_query(case.evidence),
+            query=traceql(case.evidence),
             spans=(first.span_id,),
             absent=True,
         )
@@ -201,7 +202,7 @@ def _indirect(case: Case, edge: Edge, between: list[str]) -> Finding:
         expected=f"{edge}, a span of {edge.target} directly below one of {edge.source}",
         seen=(f"{' -> '.join([edge.source, *between, edge.target])}",),
         likely=f"the way changed; `{edge.source} ->> {edge.target}` takes a way through others",
-        query=job_query(case.evidence),
+        query=traceql(case.evidence),
         absent=True,
     )
 
@@ -277,7 +278,7 @@ def _lost(case: Case, edge: Edge, last: Span, first: Span) -> Finding:
             if queued
             else "the client does not send `traceparent`, or the server does not read it"
         ),
-        query=job_query(evidence) or trace_query(last.trace_id, first.trace_id),
+        query=traceql(evidence) if evidence.job.id else trace_query(last.trace_id, first.trace_id),
         spans=(last.span_id, first.span_id),
         absent=True,
     )
@@ -300,6 +301,6 @@ def _unjoined(case: Case, edge: Edge) -> Finding:
         expected=f"{edge}",
         seen=tuple(seen) or (f"no span of {edge.target} has a cause in {edge.source}",),
         likely=f"{edge.source} no longer calls {edge.target}, or another does in its place",
-        query=job_query(case.evidence),
+        query=traceql(case.evidence),
         absent=True,
     )

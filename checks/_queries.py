@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from validator.model import Evidence
+from validator.model import Evidence, flat_key, ids_in
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _LABEL = re.compile(r"[^A-Za-z0-9_]")
@@ -29,6 +29,19 @@ def _attribute(key: str) -> str:
     return f"span.{key}" if _PLAIN_KEY.fullmatch(key) else f"span.{quoted(key)}"
 
 
+def _names_job(evidence: Evidence, key: str) -> str:
+    """Return the condition that spans name the job, of the type or types that they have it in.
+
+    TraceQL compares types: `"42"` finds no 42.
+    """
+    job, spans = evidence.job.id, evidence.spans
+    types = {type(one.attributes[key]) for one in spans if job in ids_in(one.attributes, (key,))}
+    values = [] if types == {int} else [quoted(job)]
+    values += [job] if int in types else []
+    terms = [f"{_attribute(key)} = {value}" for value in values]
+    return terms[0] if len(terms) == 1 else f"({' || '.join(terms)})"
+
+
 def traceql(evidence: Evidence, service: str = "", name: str = "", trace: str = "") -> str:
     """Return a query for the job's spans of a service, of a name (`*` stands for anything).
 
@@ -39,7 +52,7 @@ def traceql(evidence: Evidence, service: str = "", name: str = "", trace: str = 
     if trace:
         terms.append(f"trace:id = {quoted(trace)}")
     elif job.id and key:
-        terms.append(f"{_attribute(key)} = {quoted(job.id)}")
+        terms.append(_names_job(evidence, key))
     elif job.traces:
         terms.append(f"trace:id = {quoted(job.traces[0].trace_id)}")
     if service:
@@ -54,9 +67,10 @@ def traceql(evidence: Evidence, service: str = "", name: str = "", trace: str = 
 def logql(evidence: Evidence, service: str = "") -> str:
     """Return a query for the job's log lines of a service."""
     stream = f"service_name={quoted(service)}" if service else 'service_name=~".+"'
-    job = evidence.job
-    if job.id:
-        return f"{{{stream}}} | job_id={quoted(job.id)}"
+    job, keys = evidence.job, evidence.job_id_keys
+    if job.id and keys:
+        seen = (key for key in keys if any(line.key_for(key) for line in evidence.logs))
+        return f"{{{stream}}} | {flat_key(next(seen, keys[0]))}={quoted(job.id)}"
     return (
         f"{{{stream}}} | trace_id={quoted(job.traces[0].trace_id)}"
         if job.traces

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from checks._case import Case
 from checks._edges import EITHER, LINK, PARENT, Hop, reached
+from checks._queries import traceql
 from checks._trace import Key, key_of, parent_key, task_id
-from checks._words import duration, job_query, listed, named, names_job, short, trace_query
+from checks._words import duration, listed, named, names_job, short, trace_query
 from validator.model import Finding, Span, SpanKind
 
 _MOST_NAMED = 8
@@ -198,7 +199,7 @@ def wrong_hops(case: Case) -> list[Finding]:
                     "the instrumentation's setting changed (Celery: `use_span_links`); "
                     "`hops: either` takes both"
                 ),
-                query=job_query(case.evidence),
+                query=traceql(case.evidence),
                 spans=tuple(hop.target.span_id for hop in wrong[:_MOST_NAMED]),
             )
         )

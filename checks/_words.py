@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from validator.model import Evidence, Span
+from validator.model import Evidence, Span, ids_in
 
 _NANOSECONDS = 1e9
 
@@ -36,14 +36,6 @@ def listed(words: Iterable[str], most: int = 5) -> str:
     return ", ".join(every[:most]) + rest
 
 
-def job_query(evidence: Evidence) -> str:
-    """Return a TraceQL query that finds the job, by its id or by its trace."""
-    job = evidence.job
-    if job.id and evidence.job_id_keys:
-        return f'{{ span.{evidence.job_id_keys[0]} = "{job.id}" }}'
-    return f'{{ trace:id = "{job.traces[0].trace_id}" }}' if job.traces else ""
-
-
 def trace_query(*trace_ids: str) -> str:
     """Return a TraceQL query that finds these traces."""
     return " || ".join(f'{{ trace:id = "{trace_id}" }}' for trace_id in trace_ids)
@@ -52,4 +44,4 @@ def trace_query(*trace_ids: str) -> str:
 def names_job(span: Span, evidence: Evidence) -> bool:
     """Whether the span itself carries the job's id."""
     job = evidence.job.id
-    return bool(job) and any(span.attributes.get(key) == job for key in evidence.job_id_keys)
+    return bool(job) and job in ids_in(span.attributes, evidence.job_id_keys)

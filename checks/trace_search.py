@@ -13,7 +13,7 @@ from checks._unmatched import nothing_seen
 from checks._values import Duration
 from checks._verdict import Examined, decide
 from checks._words import listed, short
-from validator.model import Evidence, Finding, SearchHit, Signal, Verdict
+from validator.model import Evidence, Finding, SearchHit, Signal, Verdict, ids_in
 
 KIND = "trace_search"
 
@@ -121,7 +121,7 @@ def _why(evidence: Evidence, missing: list[str]) -> str:
     named = {
         span.trace_id
         for span in evidence.spans
-        if any(job in (span.attributes.get(key), span.resource.get(key)) for key in keys)
+        if job in ids_in(span.attributes, keys) or job in ids_in(span.resource, keys)
     }
     if not set(missing) & named:
         names = listed(f"`{key}`" for key in keys)

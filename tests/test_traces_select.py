@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.traces import JOB, OTHER, SENT, TRACE, job, pipeline, span
-from validator.model import Job, Span, TraceRef
+from validator.model import AttributeValue, Job, Span, TraceRef
 from validator.traces import parent_id_for, select
 
 THIRD = "3" * 32
@@ -40,6 +40,16 @@ def test_an_id_that_is_a_number_is_the_jobs() -> None:
     other = replace(span("a", "other", trace=OTHER), attributes={"job.id": 43})
     spans = [top, span("b", "below", parent="top", trace=OTHER), other]
     assert names(spans, replace(found(), id="42")) == {"top", "below"}
+
+
+@pytest.mark.parametrize("value", [True, 42.0, None, (42,), {"id": 42}, b"42"])
+def test_what_is_neither_text_nor_an_integer_is_no_id(value: AttributeValue) -> None:
+    """It names no job: neither ours, nor another to whom a span below ours would belong."""
+    top = replace(span("a", "top", trace=OTHER), attributes={"job.id": "True"})
+    below = span("b", "below", parent="top", trace=OTHER)
+    spans = [top, replace(below, attributes={"job.id": value})]
+    assert names(spans, replace(found(), id="True")) == {"top", "below"}
+    assert names(spans[1:], replace(found(), id=str(value))) == set()
 
 
 def test_our_own_trace_is_taken_whole_and_no_other() -> None:

@@ -14,6 +14,7 @@ from validator.model import (
     SearchHit,
     Signal,
     Span,
+    ids_in,
 )
 from validator.ports import Answer
 from validator.traces import select
@@ -107,10 +108,10 @@ class Found:
             return job
         given = {ref.trace_id for ref in job.traces}
         values = {
-            str(span.attributes[key])
+            named
             for span in self.spans.values()
-            for key in self.job_id_keys
-            if span.trace_id in given and isinstance(span.attributes.get(key), str | int)
+            if span.trace_id in given
+            for named in ids_in(span.attributes, self.job_id_keys)
         }
         return replace(job, id=values.pop()) if len(values) == 1 else job
 
@@ -134,8 +135,8 @@ class Found:
         if via not in ("job_id", "link", "search"):
             return False
         keys = map(line.key_for, self.job_id_keys)
-        named = [line.attributes[key] for key in keys if key]
-        return bool(named) and job.id not in map(str, named)
+        named = ids_in(line.attributes, keys)
+        return bool(named) and job.id not in named
 
 
 def _ordered(samples: Iterable[Sample]) -> list[Sample]:

@@ -10,7 +10,7 @@ Everything here goes to JSON and back without loss (`validator/evidence_io.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -148,6 +148,16 @@ def flat_key(key: str) -> str:
     """Return a key, or a glob for keys, in the one spelling that all of its spellings share."""
     flat = _NO_WORD.sub("_", key)
     return f"key_{flat}" if flat[:1].isdigit() else flat
+
+
+def ids_in(attributes: Attributes, keys: Iterable[str]) -> list[str]:
+    """Return the ids of jobs that stand under `keys`; one that was sent as a number is text here.
+
+    What is neither text nor an integer is no id. Of which type an id should be is for a check to
+    say: a span with the wrong one is judged, and not overlooked.
+    """
+    values = (attributes.get(key) for key in keys)
+    return [str(one) for one in values if isinstance(one, str | int) and not isinstance(one, bool)]
 
 
 class Phase(StrEnum):

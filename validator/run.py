@@ -245,6 +245,7 @@ class SuiteRun:
         budget = channel.lag_budget
         if answer is not None and (stale or promised) and now < self.began + budget:
             self._tell("waiting", f"for {channel.source.name} to be scraped before the job")
+            # A moment that is promised is kept to; a guess is made anew ever more seldom.
             least = poll.LEAST if stale else max(_REREAD, (now - self.began) / 4)
             channel.next_at = max(answer.again or 0.0, min(now + least, self.began + budget))
             return

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from validator.errors import SourceError, SourceFailure, SubmitError, ValidatorError
 from validator.executor import Done
-from validator.model import JobState, LogLine, Run, Sample, Span, TraceRef
+from validator.model import Attributes, JobState, LogLine, Run, Sample, Span, TraceRef, ids_in
 from validator.ports import Answer, Mark, Progress, Question
 
 
@@ -172,8 +172,7 @@ class FakeSource:
             logs=tuple(
                 replace(line, source=self.name, seen=self.clock.time)
                 for line in lines
-                if line.trace_id in question.trace_ids
-                or _names_job(dict(line.attributes), question)
+                if line.trace_id in question.trace_ids or _names_job(line.attributes, question)
             ),
             full=not self._is_partial(elapsed),
             control_seen=self._control_seen(question),
@@ -229,16 +228,16 @@ def _refs(spans: list[Span], question: Question) -> tuple[TraceRef, ...]:
     for span in spans:
         if span.trace_id in question.trace_ids:
             continue
-        if _names_job(dict(span.attributes), question):
+        if _names_job(span.attributes, question):
             found[span.trace_id] = TraceRef(span.trace_id, "job_id")
         elif any(link.trace_id in question.trace_ids for link in span.links):
             found.setdefault(span.trace_id, TraceRef(span.trace_id, "link"))
     return tuple(found[trace_id] for trace_id in sorted(found))
 
 
-def _names_job(attributes: dict[str, Any], question: Question) -> bool:
+def _names_job(attributes: Attributes, question: Question) -> bool:
     job = question.job_id
-    return bool(job) and any(attributes.get(key) == job for key in question.job_id_keys)
+    return bool(job) and job in ids_in(attributes, question.job_id_keys)
 
 
 @dataclass(slots=True)

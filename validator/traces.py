@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from validator.model import Job, Span, TraceRef
+from validator.model import Job, Span, TraceRef, ids_in
 
 Key = tuple[str, str]
 
@@ -69,23 +69,15 @@ def select(spans: Iterable[Span], job: Job, keys: Sequence[str]) -> tuple[Span, 
 
 
 def names_job(span: Span, job_id: str, keys: Iterable[str]) -> bool:
-    """Whether a span carries the job's id under one of `keys`, as text or as a number.
-
-    Of which type it should be is for a check to say.
-    """
-    return bool(job_id) and job_id in _named(span, keys)
-
-
-def _named(span: Span, keys: Iterable[str]) -> list[str]:
-    """Return the ids of jobs that a span carries."""
-    return [str(span.attributes[key]) for key in keys if key in span.attributes]
+    """Whether a span carries the job's id under one of `keys`."""
+    return bool(job_id) and job_id in ids_in(span.attributes, keys)
 
 
 def _names_other(span: Span, job: tuple[str, Sequence[str]] | None) -> bool:
     if job is None:
         return False
     job_id, keys = job
-    named = _named(span, keys)
+    named = ids_in(span.attributes, keys)
     return bool(named) and job_id not in named
 
 

@@ -256,6 +256,13 @@ def test_what_links_to_a_second_root_is_mended_with_it() -> None:
     assert (verdict.status, codes(verdict)) == (Status.PENDING, ["second_root"] * 2)
 
 
+def test_a_second_root_names_the_job_by_a_number_too() -> None:
+    """An id that the emitter sent as a number is the job's; another number is another job's."""
+    root = span("cron", "sweep", at=30, attributes={"job.id": 42})
+    assert codes(judged([*pipeline(), root], of=job(id="42"))) == ["second_root"]
+    assert judged([*pipeline(), root], of=job(id="43")).status is Status.PASS
+
+
 def test_a_second_root_of_a_named_service_fails() -> None:
     """A service that the suite names makes no root of its own in the job's trace."""
     assert codes(judged([*pipeline(), span("chunking", "gc", at=30)])) == ["second_root"]

@@ -80,6 +80,14 @@ def test_a_pass_waits_for_the_traces() -> None:
         assert judged(case).status is Status.PENDING
 
 
+def test_an_id_that_is_a_number_is_something_to_find_spans_by() -> None:
+    """The index is to blame then, and the query asks for the number."""
+    spans = [span("scraper", "work", attributes={"job.id": 42})]
+    finding = only(judged(evidence(spans, state=EXHAUSTED, job=job(id="42"))))
+    assert finding.likely == "the index fails or is behind while the storage works"
+    assert finding.query == "{ span.job.id = 42 }"
+
+
 def test_without_spans_there_is_nothing_to_search_for() -> None:
     """No pass without evidence: it is blocked where another check finds the spans missing."""
     verdict = judged(evidence(hits=(hit(TRACE),), state=EXHAUSTED))
